@@ -1,0 +1,185 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One `Agent` per process joins spool, seals, policy, engines and link.
+
+A family is a process with a link and its forked children: the children record into lanes of their
+own, and the link of the parent ships them.
+"""
+
+import atexit
+import contextlib
+import logging
+import os
+import socket
+import sys
+import time
+from typing import TYPE_CHECKING
+
+from queuedeck_agent import config as settings
+from queuedeck_agent import forks, wire
+from queuedeck_agent.cancelled import Cancelled
+from queuedeck_agent.guard import contained
+from queuedeck_agent.ids import new_id
+from queuedeck_agent.policy import Policy
+from queuedeck_agent.recorder import Recorder
+from queuedeck_agent.seal import Seals
+from queuedeck_agent.spool import open_spool
+
+if TYPE_CHECKING:
+    from queuedeck_agent.engines.base import Engine
+    from queuedeck_agent.link import Link
+
+log = logging.getLogger("queuedeck_agent")
+
+_ROLES = ("", "producer", "scheduler", "worker")
+
+_current: "Agent | None" = None
+
+
+def current() -> "Agent | None":
+    """The agent of this process, or None when it was not started."""
+    return _current
+
+
+def start(config: settings.Config | None = None) -> "Agent":
+    """Starts the agent of this process, once; raises `ConfigError` for unusable settings."""
+    global _current
+    if _current is None:
+        _show_log()
+        _current = Agent(config or settings.from_env())
+        atexit.register(_stop_at_exit)
+    return _current
+
+
+class Agent:
+    """What adapters hold on to. Making one touches the spool folder, never the network."""
+
+    def __init__(self, config: settings.Config) -> None:
+        self.config = config
+        self.project = config.dsn.project
+        self.family = new_id()
+        """Also the agent id of the link: random, the same in all processes of the family."""
+        self.spool = open_spool(config, self.family)
+        self.recorder = Recorder(self.spool, self._start_own_link)
+        self.seals = Seals(config.seal_keys)
+        self.policy = Policy(config.allow, config.allow_tasks, config.command_rate)
+        self.cancelled = Cancelled(self.spool.folder)
+        self.engines: list[Engine] = []
+        self.role = ""
+        self.started_us = time.time_ns() // 1_000
+        self.checkpoint = ""
+        self._link: Link | None = None
+        self._link_pid = 0
+        forks.follow(self)
+
+    def register(self, engine: "Engine") -> None:
+        """Adds an adapter; the caller attaches it."""
+        self.engines = [*(one for one in self.engines if one.name != engine.name), engine]
+        self.refresh_hello()
+
+    def engine_of(self, source: str) -> "Engine | None":
+        """The adapter that speaks for a source."""
+        return next((one for one in self.engines if one.info().source == source), None)
+
+    @contained
+    def start_link(self, role: str) -> None:
+        """Starts the link's thread; `role` is `worker`, `scheduler` or `producer`.
+
+        Cheap and idempotent: adapters call it at worker boot, or at the first event. In a forked
+        child of a process that has a link it does nothing: that link ships the child's lane.
+        """
+        if _ROLES.index(role) > _ROLES.index(self.role):
+            self.role = role
+            if self._link is not None:
+                self._link.wake(hello=True)
+        if self._link is None and not self._ships_through_parent():
+            from queuedeck_agent.link import Link
+
+            self._link_pid = os.getpid()
+            self._link = Link(self)
+            self._link.start()
+
+    def refresh_hello(self) -> None:
+        """Says anew who we are: queues, tasks or engines have changed."""
+        if self._link is not None:
+            self._link.wake(hello=True)
+
+    def stop(self, flush_s: float = 1.0) -> None:
+        """Ships what it can in that time, leaves the rest in the spool, closes everything."""
+        link, self._link = self._link, None
+        if link is not None:
+            link.stop(flush_s)
+        self.recorder.close()
+
+    def hello(self, nonce: bytes, lanes: tuple[tuple[str, int], ...]) -> wire.Hello:
+        """What the server is told about this agent."""
+        from queuedeck_agent.version import VERSION  # its import costs 15 ms: only with a link
+
+        warnings = list(self.config.warnings)
+        if self.config.dsn.insecure:
+            warnings.append("The link is plain http: the key and the events can be read.")
+        if self.spool.warning:
+            warnings.append(self.spool.warning)
+        return wire.Hello(
+            agent_id=self.family,
+            version=VERSION,
+            host=socket.gethostname(),
+            pid=os.getpid(),
+            nonce=nonce,
+            python=".".join(str(part) for part in sys.version_info[:3]),
+            engines=self.engine_infos(),
+            allow=self.policy.allow,
+            seal_ids=self.seals.ids,
+            lanes=lanes,
+            checkpoint=self.checkpoint,
+            clock_us=time.time_ns() // 1_000,
+            started_us=self.started_us,
+            spool=self.spool.kind,
+            warnings=tuple(warnings),
+        )
+
+    def engine_infos(self) -> tuple[wire.EngineInfo, ...]:
+        """What each adapter says; one that fails is left out, and counted."""
+        infos = (contained(engine.info)() for engine in self.engines)
+        return tuple(info for info in infos if info is not None)
+
+    def _ships_through_parent(self) -> bool:
+        """Whether another process of this family has the link. Memory is not shared, a disk is."""
+        return self._link_pid not in (0, os.getpid()) and self.spool.shared
+
+    def _start_own_link(self) -> None:
+        """The events of this process are in its own memory: nobody else can ship them."""
+        if self.role:
+            self.start_link(self.role)
+
+    def before_fork(self) -> None:
+        """Holds the link's thread at a safe point, for 5 ms at most."""
+        if self._link is not None:
+            self._link.park()
+
+    def after_fork_in_parent(self) -> None:
+        """Lets the link's thread go on."""
+        if self._link is not None:
+            self._link.unpark()
+
+    def after_fork_in_child(self) -> None:
+        """Drops what belongs to the parent, by closing only: unlocking would unlock the parent."""
+        link, self._link = self._link, None
+        if link is not None:
+            link.abandon()
+        self.recorder.abandon()
+        if not self.spool.shared:
+            self._link_pid = 0
+            self.family = new_id()
+
+
+def _show_log() -> None:
+    """Workers log warnings only, unless told otherwise; whether we are connected is seldom said
+    and always asked for. A level that the application gave stays."""
+    if log.level == logging.NOTSET:
+        log.setLevel(logging.INFO)
+
+
+def _stop_at_exit() -> None:
+    if _current is not None:
+        with contextlib.suppress(Exception):
+            _current.stop()

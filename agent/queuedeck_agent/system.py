@@ -1,0 +1,75 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the agent asks the operating system: kind of file system, boot, locks."""
+
+import errno
+import fcntl
+import functools
+import os
+from pathlib import Path
+
+_NETWORK = frozenset(
+    {
+        "nfs",
+        "nfs4",
+        "cifs",
+        "smb3",
+        "smbfs",
+        "9p",
+        "afs",
+        "ceph",
+        "glusterfs",
+        "lustre",
+        "gpfs",
+        "beegfs",
+    }
+)
+"""On these, mapped files are not coherent or `flock` is emulated (it seems to work)."""
+
+
+def network_filesystem(folder: Path) -> str:
+    """The type of the network file system that holds `folder`, or nothing when it is local."""
+    try:
+        lines = Path("/proc/self/mountinfo").read_text("utf-8", "replace").splitlines()
+    except OSError:
+        return ""
+    best, kind = "", ""
+    place = str(folder.resolve())
+    for line in lines:
+        fields = line.split(" ")
+        point = fields[4].replace("\\040", " ")
+        inside = place == point or place.startswith(point.rstrip("/") + "/")
+        if inside and len(point) >= len(best) and "-" in fields:
+            best, kind = point, fields[fields.index("-") + 1]
+    return kind if kind in _NETWORK or kind.startswith("fuse.") else ""
+
+
+@functools.cache
+def boot_id() -> str:
+    """Changes with each boot: what was mapped but not on disk before it may be missing."""
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text("ascii").strip()
+    except (OSError, UnicodeDecodeError):
+        return "unknown"
+
+
+def try_lock(path: Path, create: bool = False) -> int:
+    """The descriptor of a locked file, or -1 when somebody holds it or it is gone.
+
+    A lock belongs to the open file, so forked children hold it too: they close, and never unlock.
+    """
+    flags = os.O_RDWR | os.O_CLOEXEC | (os.O_CREAT if create else 0)
+    try:
+        fd = os.open(path, flags, 0o600)
+    except FileNotFoundError:
+        return -1
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        os.close(fd)
+        if error.errno in (errno.EWOULDBLOCK, errno.EACCES):
+            return -1
+        raise
+    if os.fstat(fd).st_nlink == 0:
+        os.close(fd)
+        return -1
+    return fd
