@@ -1,0 +1,105 @@
+# SPDX-License-Identifier: AGPL-3.0-only
+"""Commands for programs: ask for one, and see what came of it."""
+
+import msgspec
+from litestar import get, post
+from litestar.di import NamedDependency
+from litestar.params import FromPath, FromQuery
+
+from queuedeck.api.views import errors
+from queuedeck.domain.accounts.actor import Actor
+from queuedeck.domain.accounts.permissions import Permission
+from queuedeck.domain.commands.queries import CommandSeen, find_command
+from queuedeck.domain.commands.service import request_cancel, request_retry
+from queuedeck.domain.projects.access import Access
+from queuedeck.entrance.guards import requires
+from queuedeck.entrance.paths import decode_id
+from queuedeck.entrance.services import Services
+
+TASK_PATH = "/tasks/{engine:str}/{task_id:str}"
+
+
+class CommandView(msgspec.Struct, frozen=True, kw_only=True):
+    id: str
+    verb: str
+    engine: str
+    task_id: str
+    task_name: str
+    state: str
+    """pending, sent, done, failed, expired or unknown."""
+    code: str
+    message: str
+    effect: str
+    new_task_id: str
+    verified: bool
+    requested_by: str
+    audit_seq: int
+    agent_id: str
+    created_us: int
+    deadline_us: int
+    sent_us: int | None
+    finished_us: int | None
+
+
+class CommandAnswer(msgspec.Struct, frozen=True):
+    command: CommandView
+
+
+@post(
+    TASK_PATH + "/retries",
+    guards=[requires(Permission.RETRY)],
+    status_code=202,
+    summary="Run a task again with its original arguments",
+    responses=errors(409, 503),
+)
+async def retry_task(
+    services: NamedDependency[Services],
+    access: NamedDependency[Access],
+    actor: NamedDependency[Actor],
+    engine: FromPath[str],
+    task_id: FromPath[str],
+    generation: FromQuery[int | None] = None,
+) -> CommandAnswer:
+    command = await request_retry(
+        services, access.project, engine, decode_id(task_id), actor, generation=generation
+    )
+    return _answer(command)
+
+
+@post(
+    TASK_PATH + "/cancellations",
+    guards=[requires(Permission.CANCEL)],
+    status_code=202,
+    summary="Cancel a task that has not ended",
+    responses=errors(409, 503),
+)
+async def cancel_task(
+    services: NamedDependency[Services],
+    access: NamedDependency[Access],
+    actor: NamedDependency[Actor],
+    engine: FromPath[str],
+    task_id: FromPath[str],
+    generation: FromQuery[int | None] = None,
+) -> CommandAnswer:
+    command = await request_cancel(
+        services, access.project, engine, decode_id(task_id), actor, generation=generation
+    )
+    return _answer(command)
+
+
+@get(
+    "/commands/{command_id:str}",
+    guards=[requires(Permission.READ_TASKS)],
+    summary="Show what came of a command",
+    responses=errors(),
+)
+async def show_command(
+    services: NamedDependency[Services],
+    access: NamedDependency[Access],
+    command_id: FromPath[str],
+) -> CommandAnswer:
+    return _answer(await find_command(services.control, access.project.id, command_id))
+
+
+def _answer(command: CommandSeen) -> CommandAnswer:
+    return CommandAnswer(msgspec.convert(command, CommandView, from_attributes=True))

@@ -1,0 +1,43 @@
+# SPDX-License-Identifier: AGPL-3.0-only
+"""Who may do what: one table, role -> permissions. Nothing else decides."""
+
+from enum import StrEnum
+
+
+class Permission(StrEnum):
+    """What a handler declares. A route that declares none stops the start of the server."""
+
+    READ_TASKS = "tasks:read"
+    READ_AGENTS = "agents:read"
+    READ_AUDIT = "audit:read"
+    RETRY = "tasks:retry"
+    CANCEL = "tasks:cancel"
+    CONNECT_AGENTS = "agents:connect"
+    """Make the key that connects workers, and see the connect page."""
+    MANAGE_MEMBERS = "members:manage"
+    MANAGE_PROJECT = "project:manage"
+
+
+class Role(StrEnum):
+    """What a member is in one project."""
+
+    OWNER = "owner"
+    ADMIN = "admin"
+    OPERATOR = "operator"
+    VIEWER = "viewer"
+    AUDITOR = "auditor"
+
+
+_READ = {Permission.READ_TASKS, Permission.READ_AGENTS}
+
+ROLE_PERMISSIONS: dict[Role, frozenset[Permission]] = {
+    Role.OWNER: frozenset(Permission),
+    Role.ADMIN: frozenset(Permission) - {Permission.MANAGE_PROJECT},
+    Role.OPERATOR: frozenset(_READ | {Permission.RETRY, Permission.CANCEL, Permission.READ_AUDIT}),
+    Role.AUDITOR: frozenset(_READ | {Permission.READ_AUDIT}),
+    Role.VIEWER: frozenset(_READ),
+}
+
+
+def allows(role: Role, permission: Permission) -> bool:
+    return permission in ROLE_PERMISSIONS[role]

@@ -1,0 +1,103 @@
+# SPDX-License-Identifier: AGPL-3.0-only
+"""Parts of lanes as agents send them, made into batches. Each record is judged by itself. Pure.
+
+What cannot be understood or stored becomes `Poison`, so that one bad record never holds up a lane.
+"""
+
+import re
+from typing import cast
+
+import msgspec
+
+from queuedeck.errors import Invalid
+from queuedeck.history.records import Batch, Poison
+from queuedeck_agent import wire
+
+MAX_NUMBER = 1 << 60
+"""Beyond this, times, durations and record numbers are nonsense."""
+MAX_ATTEMPT = 1_000_000
+MAX_CHARS = 1024
+"""Of names and ids."""
+MAX_TEXT_CHARS = 64 * 1024
+"""Of messages and tracebacks; agents cut much earlier."""
+
+_LANE = re.compile(r"[0-9a-f]{32}")
+_TEXTS = frozenset({"message", "traceback", "effect", "name"})
+_REQUIRED = frozenset({"source", "task_id", "engine", "command_id"})
+
+
+def batch_of(project_id: int, agent_id: str, part: wire.LanePart) -> Batch:
+    """Decode a part. Raises `Invalid` when it is no part of any lane."""
+    if not _LANE.fullmatch(part.lane):
+        raise Invalid(f"A lane is named by 32 hexadecimal digits, not {part.lane[:40]!r}.")
+    events = [_event(raw) for raw in part.events]
+    first = part.last + 1 - sum(_numbers(event) for event in events)
+    if first < 1 or part.last > MAX_NUMBER:
+        raise Invalid(
+            f"The part of lane {part.lane} says that its last number is {part.last}, which does "
+            f"not fit its {len(events)} records."
+        )
+    return Batch(project_id, part.lane, agent_id, first, part.last, events)
+
+
+def _numbers(event: wire.AnyEvent | Poison) -> int:
+    if isinstance(event, wire.Loss):
+        return event.count
+    return event.numbers if isinstance(event, Poison) else 1
+
+
+def _event(raw: msgspec.Raw) -> wire.AnyEvent | Poison:
+    try:
+        event = wire.decode_event(raw)
+    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
+        return Poison(bytes(raw), str(error)[:500], _lost_numbers(raw))
+    problem = _problem(event)
+    if not problem:
+        return event
+    return Poison(bytes(raw), problem, _lost_numbers(raw))
+
+
+def _problem(event: wire.AnyEvent) -> str:
+    """Why an event that could be read cannot be stored; empty when it can."""
+    numbers, texts = _FIELDS[type(event)]
+    for field in numbers:
+        if not -1 <= getattr(event, field) <= MAX_NUMBER:
+            return f"{field} is out of range"
+    for field, longest, required in texts:
+        length = len(getattr(event, field))
+        if length > longest:
+            return f"{field} has {length} characters, more than {longest}"
+        if required and not length:
+            return f"{field} is empty"
+    if isinstance(event, wire.TaskEvent) and not 1 <= event.attempt <= MAX_ATTEMPT:
+        return "attempt is out of range"
+    if isinstance(event, wire.Loss) and event.count < 1:
+        return "count is out of range"
+    return "at_us is negative" if event.at_us < 0 else ""
+
+
+def _lost_numbers(raw: msgspec.Raw) -> int:
+    """A spoilt `Loss` still stands for its count, or the numbers of its lane would not fit."""
+    try:
+        items = msgspec.msgpack.decode(raw)
+    except (msgspec.MsgspecError, ValueError, RecursionError):
+        return 1
+    match items:
+        case ["loss", _, int(count), *_] if 1 <= count <= MAX_NUMBER:
+            return count
+        case _:
+            return 1
+
+
+def _fields(kind: type[wire.Event]) -> tuple[list[str], list[tuple[str, int, bool]]]:
+    """The number fields and the text fields of a kind, with what is asked of them."""
+    fields = msgspec.structs.fields(kind)
+    numbers = [field.name for field in fields if field.type is int]
+    texts = [field.name for field in fields if field.type is str]
+    return numbers, [
+        (name, MAX_TEXT_CHARS if name in _TEXTS else MAX_CHARS, name in _REQUIRED) for name in texts
+    ]
+
+
+_KINDS = cast("tuple[type[wire.Event], ...]", wire.AnyEvent.__args__)
+_FIELDS = {kind: _fields(kind) for kind in _KINDS}

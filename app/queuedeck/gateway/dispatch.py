@@ -1,0 +1,47 @@
+# SPDX-License-Identifier: AGPL-3.0-only
+"""Brings commands to agents: woken after the commit of a command, and when an agent connects."""
+
+import asyncio
+import logging
+
+from queuedeck.domain.commands.delivery import build_command, claim_for_agent
+from queuedeck.entrance.services import Services
+from queuedeck.errors import QueuedeckError
+
+AFTER_ERROR_S = 2.0
+
+_log = logging.getLogger("queuedeck.gateway")
+
+
+class Dispatch:
+    """`wake` from anywhere in the event loop; `run` sends until it is cancelled."""
+
+    def __init__(self) -> None:
+        self._projects: set[int] = set()
+        self._woken = asyncio.Event()
+
+    def wake(self, project_id: int) -> None:
+        """There may be something to send in this project."""
+        self._projects.add(project_id)
+        self._woken.set()
+
+    async def run(self, services: Services) -> None:
+        while True:
+            await self._woken.wait()
+            self._woken.clear()
+            projects, self._projects = self._projects, set()
+            for project_id in projects:
+                try:
+                    await send_pending(services, project_id)
+                except QueuedeckError as error:
+                    _log.warning("Commands wait, because of: %s", error.message)
+                    await asyncio.sleep(AFTER_ERROR_S)
+                    self.wake(project_id)
+
+
+async def send_pending(services: Services, project_id: int) -> None:
+    """Claim what each connected agent can do, and send it. Claimed means sent: at most once."""
+    for connection in services.registry.connections(project_id):
+        for claimed in await claim_for_agent(services, project_id, connection.agent):
+            command = build_command(services.keyring, connection.agent.hello, claimed)
+            connection.send(command)

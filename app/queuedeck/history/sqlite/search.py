@@ -1,0 +1,264 @@
+# SPDX-License-Identifier: AGPL-3.0-only
+"""How to find what a `TaskFilter` asks for.
+
+A stream is an index range that SQLite walks in the order of the list, newest first, without
+sorting; several are merged. Conditions then drop rows of the streams, and `deep` those whose facts
+or payloads do not fit, within a budget.
+"""
+
+import sqlite3
+from collections.abc import Iterable
+
+import msgspec
+
+from queuedeck.history.facts import Word
+from queuedeck.history.matching import Needle, needle_of
+from queuedeck.history.ranges import Between
+from queuedeck.history.records import TaskFilter, TaskState
+from queuedeck.history.sqlite.clauses import (
+    Clause,
+    Refs,
+    any_of,
+    either,
+    measured,
+    resolved,
+    rooted,
+    unwanted,
+    wanted,
+)
+from queuedeck.history.sqlite.deep import Deep, make_deep
+from queuedeck.history.sqlite.fulltext import Indexed, read_indexed
+from queuedeck.history.sqlite.identity import key_range, older_key, pack
+from queuedeck.history.sqlite.names import STATE_NUMBERS
+from queuedeck.history.sqlite.rows import SourceRow
+
+MOST_STREAMS = 30
+"""More names than this are cheaper found by walking the project."""
+
+
+class Stream(msgspec.Struct, frozen=True):
+    """An index of a day's tasks (by the end of its name), the range of it that is walked, and a
+    condition that only this stream needs.
+    """
+
+    index: str
+    range: Clause
+    also: Clause | None = None
+
+    def rows_of(self, day: int) -> Clause:
+        """FROM and WHERE of its rows in one day."""
+        index = f"task_{day}_{self.index}"
+        also = f" AND {self.also.sql}" if self.also else ""
+        values = self.range.values + (self.also.values if self.also else ())
+        return Clause(f"task_{day} AS t INDEXED BY {index} WHERE {self.range.sql}{also}", values)
+
+    @property
+    def order(self) -> str:
+        return "t.n"
+
+
+class WordStream(msgspec.Struct, frozen=True):
+    """The tasks of one project in whose documents a needle's words are."""
+
+    project_id: int
+    needle: Needle
+
+    def rows_of(self, day: int) -> Clause:
+        *whole, last = self.needle.words
+        match = " AND ".join([*(f'"{word}"' for word in whole), f'"{last}"*'])
+        sql = (
+            f"words_{day} AS w CROSS JOIN task_{day} AS t ON t.n = w.rowid"
+            f" WHERE words_{day} MATCH ? AND t.project = ?"
+        )
+        return Clause(sql, (match, self.project_id))
+
+    @property
+    def order(self) -> str:
+        return "w.rowid"
+
+
+class WaitStream(msgspec.Struct, frozen=True):
+    """The tasks of one project that the index of words passed over, because they had not ended."""
+
+    project_id: int
+
+    def rows_of(self, day: int) -> Clause:
+        sql = (
+            f"word_wait AS w CROSS JOIN task_{day} AS t ON t.n = w.n"
+            " WHERE w.day = ? AND t.project = ?"
+        )
+        return Clause(sql, (day, self.project_id))
+
+    @property
+    def order(self) -> str:
+        return "w.n"
+
+
+AnyStream = Stream | WordStream | WaitStream
+
+
+class Search(msgspec.Struct, frozen=True, kw_only=True):
+    project_id: int
+    streams: list[Stream]
+    """With no needle and none of these, nothing can match."""
+    conditions: list[Clause]
+    times: list[Between]
+    """When tasks were first seen: days and parts of days outside are not walked."""
+    deep: Deep | None
+    needle: Needle | None
+    """What is looked for in documents, by the index of words as far as that reaches."""
+
+    def streams_of(self, db: sqlite3.Connection, day: int) -> list[AnyStream]:
+        """The streams of one day. What the index of words does not have yet is walked."""
+        if self.needle is None:
+            return [*self.streams]
+        indexed = read_indexed(db, day)
+        found: list[AnyStream] = [*self.streams, *self._unindexed(indexed)]
+        if indexed.has_words:
+            found.append(WordStream(self.project_id, self.needle))
+        return found
+
+    def _unindexed(self, indexed: Indexed) -> list[AnyStream]:
+        tail = Clause("t.n > ?", (indexed.upto,))
+        found: list[AnyStream] = [_project_stream(self.project_id, tail)]
+        if indexed.has_waiting:
+            found.append(WaitStream(self.project_id))
+        return found
+
+
+def plan(
+    db: sqlite3.Connection,
+    project_id: int,
+    question: TaskFilter,
+    sources: dict[int, SourceRow],
+    now_us: int,
+) -> Search:
+    """How to find what a question asks for."""
+    refs = Refs(db, project_id)
+    conditions = wanted(refs, question, sources)
+    needle = _needle(question)
+    is_possible = conditions is not None
+    return Search(
+        project_id=project_id,
+        streams=_streams(refs, project_id, question, needle, sources) if is_possible else [],
+        conditions=[
+            *(conditions or []),
+            *rooted(question.roots),
+            *unwanted(refs, question, sources),
+            *measured(question, now_us),
+        ],
+        times=resolved(question, now_us),
+        deep=make_deep(db, refs, question),
+        needle=needle if is_possible else None,
+    )
+
+
+def _driver(question: TaskFilter) -> str:
+    """The text by which tasks are found; the others are only compared."""
+    texts = [text for text in question.texts if not needle_of(text).is_inside]
+    return max(texts, key=len, default="")
+
+
+def _needle(question: TaskFilter) -> Needle | None:
+    """What the index of words can look for: nothing, when an id says more."""
+    if question.ids or question.roots:
+        return None
+    texts = [_driver(question)]
+    if not texts[0]:
+        texts = [
+            term.values[0]
+            for term in question.paths
+            if term.part == "args" and not term.is_negated and len(term.values) == 1
+            if "*" not in term.values[0] and term.values[0] != "null"
+        ]
+    needles = [needle for text in texts if (needle := needle_of(text)).words]
+    return max(needles, key=lambda needle: len("".join(needle.words)), default=None)
+
+
+def _streams(
+    refs: Refs,
+    project_id: int,
+    question: TaskFilter,
+    needle: Needle | None,
+    sources: dict[int, SourceRow],
+) -> list[Stream]:
+    """The narrowest way in. Each stream holds all that matches, together with its fellows."""
+    if question.ids:
+        return _id_streams(project_id, question.ids)
+    if text := _driver(question):
+        return _text_streams(refs, project_id, text, sources)
+    if needle is not None:
+        return []
+    names = refs.matching(Word.NAME, question.names)
+    if names and len(names) <= MOST_STREAMS:
+        return [Stream("name", Clause("t.name = ?", (name,))) for name in names]
+    if question.states and TaskState.SUCCEEDED not in question.states:
+        return [_state_stream(project_id, STATE_NUMBERS[state]) for state in question.states]
+    if question.errors and not question.states:
+        return [
+            _state_stream(project_id, number)
+            for state, number in STATE_NUMBERS.items()
+            if state is not TaskState.SUCCEEDED  # What went well in the end has no error.
+        ]
+    return [_project_stream(project_id)]
+
+
+def _id_streams(project_id: int, ids: Iterable[str]) -> list[Stream]:
+    streams: list[Stream] = []
+    for task_id in ids:
+        key, ext = pack(task_id)
+        mine = Clause("t.project = ? AND t.ext = ?", (project_id, ext))
+        streams += [
+            Stream("key", Clause("t.key = ?", (one,)), mine) for one in (key, older_key(key))
+        ]
+    return streams
+
+
+def _text_streams(
+    refs: Refs, project_id: int, text: str, sources: dict[int, SourceRow]
+) -> list[Stream]:
+    """Part of a name, or the beginning of an id: of a UUID from four digits on, of others any."""
+    names = refs.containing(Word.NAME, text)
+    uuid = _uuid_begins(project_id, text)
+    keys = key_range(text.lower())
+    other = _text_begins(project_id, text)
+    has_text_ids = any(source.text_ids for source in sources.values())
+    if len(names) > MOST_STREAMS:
+        ways = [any_of("t.name", names), other, *([uuid] if keys else [])]
+        return [_project_stream(project_id, either(ways))]
+    streams = [Stream("name", Clause("t.name = ?", (name,))) for name in names]
+    if keys is not None:
+        low, high = keys
+        for bounds in ((low, high), (older_key(high), older_key(low))):
+            streams.append(Stream("key", Clause("t.key BETWEEN ? AND ?", bounds), uuid))
+    if has_text_ids:
+        streams.append(_project_stream(project_id, other))
+    return streams
+
+
+def _uuid_begins(project_id: int, text: str) -> Clause:
+    """Keys hold the first 63 bits of a UUID: the rest of a longer beginning is compared here."""
+    digits = text.replace("-", "").upper()
+    return Clause(
+        "t.project = ? AND typeof(t.ext) = 'blob' AND substr(hex(t.ext), 1, ?) = ?",
+        (project_id, len(digits), digits),
+    )
+
+
+def _text_begins(project_id: int, text: str) -> Clause:
+    return Clause(
+        "t.project = ? AND typeof(t.ext) = 'text' AND substr(t.ext, 1, ?) = ?",
+        (project_id, len(text), text),
+    )
+
+
+def _project_stream(project_id: int, also: Clause | None = None) -> Stream:
+    return Stream("project", Clause("t.project = ?", (project_id,)), also)
+
+
+def _state_stream(project_id: int, state: int) -> Stream:
+    # SQLite takes a partial index only for a query that repeats its condition.
+    return Stream(
+        "state",
+        Clause("t.project = ? AND t.state = ? AND t.state <> 4", (project_id, state)),
+    )

@@ -1,0 +1,215 @@
+# SPDX-License-Identifier: AGPL-3.0-only
+"""Writes one group of batches in one transaction, and the few other changes. Runs on the
+writer's thread only.
+
+The write path is three files: here a group becomes facts, `tasks.py` finds the task of each fact,
+`changes.py` turns the changed tasks into rows.
+"""
+
+import sqlite3
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
+from functools import partial
+from typing import NamedTuple
+
+from queuedeck.clock import DAY_US, MINUTE_US, Clock
+from queuedeck.errors import NotFound
+from queuedeck.history.facts import Intern, fact_of, parts_of
+from queuedeck.history.records import FINAL_STATES, Batch, Recorded
+from queuedeck.history.sqlite.changes import Changes
+from queuedeck.history.sqlite.days import WINDOW_DAYS, Days, has_day, split
+from queuedeck.history.sqlite.fulltext import Portion, write_portion
+from queuedeck.history.sqlite.lanes import Lanes
+from queuedeck.history.sqlite.ledger import Ledger
+from queuedeck.history.sqlite.names import STATES, Memory, Source
+from queuedeck.history.sqlite.tasks import FLAG_CANCEL, Identity, Recent, Tasks, identify
+from queuedeck.history.sqlite.upkeep import CarryOver, DropDays, checkpoint, give_back
+from queuedeck.history.states import merge
+from queuedeck_agent import wire
+
+AHEAD_US = 60 * MINUTE_US
+"""A clock further ahead than this does not decide where a task is filed; nor does one that is
+behind by more than the days in which tasks are looked for."""
+
+
+class Writer:
+    """Owns the writing connection and what it remembers between groups."""
+
+    def __init__(self, db: sqlite3.Connection, clock: Clock) -> None:
+        self.db = db
+        self._clock = clock
+        self._memory = Memory(db)
+        self._days = Days(db)
+        self._recent = Recent()
+        self._carry = CarryOver(db, self._days)
+        self._drop = DropDays(db)
+        self._idle = False
+        self._ledger = Ledger(db, clock)
+
+    def record(self, group: Sequence[Batch]) -> Recorded:
+        """All of the group or, when this raises, nothing of it."""
+        self._idle = False
+        with self._transaction():
+            now_us = self._clock()
+            tasks = Tasks(self.db, self._days, self._recent)
+            return _Group(self.db, self._memory, tasks, self._ledger, group, now_us).record()
+
+    def request_cancel(self, project_id: int, key: int) -> None:
+        with self._transaction():
+            self._recent.forget()
+            self._request_cancel(project_id, key)
+
+    def tidy(self, keep_days: int, max_bytes: int) -> bool:
+        """One step of the work on older days. Says whether there was something to do."""
+        with self._transaction():
+            today = self._clock() // DAY_US
+            first_kept = today - max(keep_days, WINDOW_DAYS) + 1
+            if self._carry.step(today):
+                return True
+            if self._drop.step(first_kept, max_bytes):
+                self._recent.forget()
+                return True
+        return give_back(self.db)
+
+    def rest(self) -> None:
+        """Tell that there is time: empties the log, if no group came since the last time."""
+        if self._idle:
+            checkpoint(self.db)
+        self._idle = True
+
+    def prune_counts(self) -> bool:
+        """Delete a slice of the rollups that are no longer kept. Says whether there was any."""
+        with self._transaction():
+            return self._ledger.prune()
+
+    def add_words(self, portion: Portion) -> None:
+        """The next tasks in the index of words, unless their day is gone."""
+        with self._transaction():
+            if has_day(self.db, portion.day):
+                write_portion(self.db, portion)
+
+    @contextmanager
+    def _transaction(self) -> Generator[None]:
+        """All of it or nothing: what is remembered is forgotten with what was not written."""
+        self.db.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+            self.db.execute("COMMIT")
+        except BaseException:
+            self._memory.forget()
+            self._days.forget()
+            self._recent.forget()
+            self._ledger.forget()
+            if self.db.in_transaction:
+                self.db.execute("ROLLBACK")
+            raise
+
+    def _request_cancel(self, project_id: int, key: int) -> None:
+        day, n = split(key)
+        if not has_day(self.db, day):
+            raise NotFound
+        row = self.db.execute(
+            f"UPDATE task_{day} SET flags = flags | ? WHERE n = ? AND project = ? RETURNING state",  # noqa: S608
+            (FLAG_CANCEL, n, project_id),
+        ).fetchone()
+        if row is None:
+            raise NotFound
+        if STATES[row[0]] not in FINAL_STATES:
+            self.db.execute(
+                "INSERT OR IGNORE INTO cancel_request (task, project) VALUES (?, ?)",
+                (key, project_id),
+            )
+
+    def close(self) -> None:
+        self.db.close()
+
+
+class _Seen(NamedTuple):
+    """A new fact on its way into the tables."""
+
+    event: wire.TaskEvent
+    source: Source
+    identity: Identity
+    key: int
+
+
+class _Group:
+    """One group while it is written."""
+
+    def __init__(
+        self,
+        db: sqlite3.Connection,
+        memory: Memory,
+        tasks: Tasks,
+        ledger: Ledger,
+        group: Sequence[Batch],
+        now_us: int,
+    ) -> None:
+        self._memory = memory
+        self._group = group
+        self._latest_us = now_us + AHEAD_US
+        self._first_day = now_us // DAY_US - WINDOW_DAYS + 1
+        self._lanes = Lanes(db, group, now_us)
+        self._tasks = tasks
+        self._changes = Changes(db, self._first_day, ledger)
+        self._interns: dict[int, Intern] = {}
+
+    def record(self) -> Recorded:
+        seen = self._read_events()
+        self._tasks.load({one.identity: one.key for one in seen})
+        for one in seen:
+            self._add(one)
+        for task in self._tasks.changed():
+            self._changes.add_task(task)
+        self._changes.add_superseded(self._tasks.superseded)
+        self._changes.write()
+        self._lanes.write()
+        self._tasks.remember()
+        return Recorded(
+            self._lanes.committed, self._lanes.expected, _changed(seen), self._lanes.refused
+        )
+
+    def _read_events(self) -> list[_Seen]:
+        """The new facts about tasks; sources are named on the way."""
+        seen: list[_Seen] = []
+        for batch in self._group:
+            project = batch.project_id
+            for event in self._lanes.new_events(batch):
+                if isinstance(event, wire.SourceSeen):
+                    self._memory.name_source(project, event)
+                    continue
+                source = self._memory.source(project, event.source)
+                identity, key = identify(self._memory, project, source, event.task_id)
+                seen.append(_Seen(event, source, identity, key))
+        return seen
+
+    def _add(self, seen: _Seen) -> None:
+        event, source, identity, key = seen
+        project = identity[0]
+        at_us = min(event.at_us, self._latest_us)
+        self._lanes.note_time(project, at_us)
+        fact = fact_of(event, self._intern(project))
+        day = max(at_us // DAY_US, self._first_day)
+        task = self._tasks.find_or_open(identity, key, fact, day)
+        left_over = merge(task.facts, fact)
+        if left_over:
+            self._changes.add_spare(task, left_over)
+        if fact not in left_over:
+            task.changed = True
+            if fact.held:
+                self._changes.add_parts(task, fact, parts_of(event))
+        if isinstance(event, wire.TaskPublished):
+            self._changes.add_retry(project, source, event)
+
+    def _intern(self, project: int) -> Intern:
+        known = self._interns.get(project)
+        if known is None:
+            known = self._interns[project] = partial(self._memory.word, project)
+        return known
+
+
+def _changed(seen: Sequence[_Seen]) -> dict[int, set[tuple[str, str]]]:
+    changed: dict[int, set[tuple[str, str]]] = {}
+    for one in seen:
+        changed.setdefault(one.identity[0], set()).add((one.source.engine, one.event.task_id))
+    return changed

@@ -1,0 +1,145 @@
+# SPDX-License-Identifier: AGPL-3.0-only
+"""The history store as the rest of the server sees it. Implementations: `sqlite/`."""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from queuedeck.history.records import (
+    Batch,
+    DayUsage,
+    FailureDetail,
+    FailureGroups,
+    FailureOrder,
+    Recorded,
+    TaskDetail,
+    TaskFilter,
+    TaskOrder,
+    TaskPage,
+    TaskTrends,
+    Totals,
+    Trend,
+    TrendFilter,
+)
+from queuedeck.history.surveys import Facets, Histogram
+
+
+class History(Protocol):
+    """Tasks and their events. Reads never wait for the writer."""
+
+    async def open(self) -> None:
+        """Make or check the schema and start the writer. Raises `Unavailable` with the reason."""
+        ...
+
+    async def close(self) -> None:
+        """Finish the group in hand, stop the writer, close the files."""
+        ...
+
+    async def record(self, group: Sequence[Batch]) -> Recorded:
+        """Store a group in one durable transaction, lane cursors included.
+
+        Numbers that are stored already are skipped. Returns after the commit; raises
+        `Unavailable` when nothing was stored (disk full, locked), and then all of it may be sent
+        again.
+        """
+        ...
+
+    async def committed(self, project_id: int, lanes: Sequence[str]) -> dict[str, int]:
+        """The last stored number of each lane; 0 for lanes never seen.
+
+        A lane that belongs to another project is left out.
+        """
+        ...
+
+    async def list_tasks(
+        self, project_id: int, question: TaskFilter, limit: int, after: str = ""
+    ) -> TaskPage:
+        """The newest tasks that match, older than the cursor `after`."""
+        ...
+
+    async def facets(self, project_id: int, question: TaskFilter) -> Facets:
+        """How many tasks match, by state, task, queue, engine, worker and error: each without what
+        the question itself asks of it. Counts the newest matches within a budget, and says so.
+        """
+        ...
+
+    async def histogram(self, project_id: int, question: TaskFilter) -> Histogram:
+        """The newest matches over time, by state; within the same budget."""
+        ...
+
+    async def index_words(self) -> bool:
+        """Take a portion of tasks into the index of words. Says whether there may be more."""
+        ...
+
+    async def find_task(
+        self, project_id: int, engine: str, task_id: str, generation: int | None = None
+    ) -> TaskDetail | None:
+        """One task with its attempts and timeline; without a generation, the newest."""
+        ...
+
+    async def sealed_call(self, project_id: int, key: int) -> bytes:
+        """The sealed original call of the task with this key; empty if there is none."""
+        ...
+
+    async def request_cancel(self, project_id: int, key: int) -> None:
+        """Remember that an operator asked to cancel the task (an intent, not a state)."""
+        ...
+
+    async def cancelled_waiting(self, project_id: int) -> list[tuple[str, str]]:
+        """(source, task id) of tasks with a cancel request that have not ended: for `Welcome`."""
+        ...
+
+    async def totals(self, project_id: int) -> Totals: ...
+
+    async def usage(self, project_id: int) -> list[DayUsage]:
+        """What the project's tasks take on disk, by day, oldest first."""
+        ...
+
+    async def tidy(self, keep_days: int, max_bytes: int = 0) -> bool:
+        """One short step of the work on older days: tasks of the last `keep_days` days are kept,
+        and fewer while the file holds more than `max_bytes` (0: any size), but never fewer than
+        the store searches by id. Says whether there was something to do.
+        """
+        ...
+
+    async def rest(self) -> None:
+        """Tell that there is time for what is better done when nothing comes in."""
+        ...
+
+    async def trend(
+        self, project_id: int, since_us: int, until_us: int, step_us: int, question: TrendFilter
+    ) -> Trend:
+        """Counts and percentiles for each step of any time, from rollups alone. `since_us` is
+        rounded down to a whole step. Raises `Invalid` for steps that are no whole minutes, or too
+        many.
+        """
+        ...
+
+    async def task_trends(
+        self,
+        project_id: int,
+        since_us: int,
+        until_us: int,
+        step_us: int,
+        order: TaskOrder,
+        limit: int,
+    ) -> TaskTrends:
+        """The task names of the same time, each with its counts of all of it."""
+        ...
+
+    async def failure_groups(
+        self, project_id: int, order: FailureOrder, since_us: int, limit: int
+    ) -> FailureGroups:
+        """Failures seen since then, those that are the same together."""
+        ...
+
+    async def failure_group(self, project_id: int, group_id: int) -> FailureDetail | None: ...
+
+    async def failure_of(self, project_id: int, key: int) -> tuple[int, int] | None:
+        """The group of the newest failure of the task with this key, and how many attempts failed
+        so in the last day in which any did; None if it never failed.
+        """
+        ...
+
+    async def prune_counts(self) -> bool:
+        """Delete a slice of the rollups that are no longer kept. Says whether there was any."""
+        ...

@@ -1,0 +1,12 @@
+# SPDX-License-Identifier: AGPL-3.0-only
+"""Deletes rollups that are older than they are kept, in slices between the groups of events."""
+
+from queuedeck.entrance.services import Services
+
+INTERVAL_S = 600.0
+
+
+async def prune_counts(services: Services) -> None:
+    """One round: as many slices as there are."""
+    while await services.history.prune_counts():
+        pass

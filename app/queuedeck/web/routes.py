@@ -1,0 +1,43 @@
+# SPDX-License-Identifier: AGPL-3.0-only
+"""Everything of this package that the application mounts."""
+
+from litestar.types import ControllerRouterHandler
+
+from queuedeck.web import (
+    agents,
+    audit,
+    cancellations,
+    commands,
+    connect,
+    failures,
+    home,
+    live,
+    login,
+    retries,
+    setup,
+    static,
+    styleguide,
+    tasks,
+    trends,
+)
+from queuedeck.web.errors import error_page
+
+ROUTES: list[ControllerRouterHandler] = [
+    *home.ROUTES,
+    *setup.ROUTES,
+    *login.ROUTES,
+    *tasks.ROUTES,
+    *failures.ROUTES,
+    *trends.ROUTES,
+    *retries.ROUTES,
+    *cancellations.ROUTES,
+    *commands.ROUTES,
+    *agents.ROUTES,
+    *audit.ROUTES,
+    *connect.ROUTES,
+    *live.ROUTES,
+    *static.ROUTES,
+    *styleguide.ROUTES,
+]
+
+__all__ = ["ROUTES", "error_page"]

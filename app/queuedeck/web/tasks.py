@@ -1,0 +1,165 @@
+# SPDX-License-Identifier: AGPL-3.0-only
+"""The task list and one task."""
+
+from typing import Any
+
+from litestar import Response, get
+from litestar.di import NamedDependency
+from litestar.params import FromPath, FromQuery
+from litestar.response import Redirect
+
+from queuedeck.domain.accounts.permissions import Permission
+from queuedeck.domain.commands.queries import commands_of_task
+from queuedeck.domain.projects.access import Access
+from queuedeck.domain.tasks.filters import parse
+from queuedeck.domain.tasks.reader import FilterInvalid
+from queuedeck.domain.trends.windows import Range, window
+from queuedeck.entrance.guards import requires
+from queuedeck.entrance.identity import Identity
+from queuedeck.entrance.paths import decode_id
+from queuedeck.entrance.services import Services
+from queuedeck.entrance.types import AnyRequest
+from queuedeck.errors import NotFound
+from queuedeck.history.records import (
+    FINAL_STATES,
+    Counts,
+    TaskDetail,
+    TaskFilter,
+    TaskPage,
+    TrendFilter,
+)
+from queuedeck.web import urls
+from queuedeck.web.audit import entries_of_task
+from queuedeck.web.frame import frame
+from queuedeck.web.rendering import html, page, render
+from queuedeck.web.views.actions import task_actions
+from queuedeck.web.views.commands import command_view
+from queuedeck.web.views.facets import counted
+from queuedeck.web.views.failures import same_error
+from queuedeck.web.views.strip import strip_view
+from queuedeck.web.views.task import TaskView, task_view
+from queuedeck.web.views.tasklist import PAGE_SIZE, ListParts, list_view, query_error
+
+
+@get("/p/{project:str}/tasks", guards=[requires(Permission.READ_TASKS)])
+async def list_tasks(
+    request: AnyRequest,
+    services: NamedDependency[Services],
+    identity: NamedDependency[Identity],
+    access: NamedDependency[Access],
+    q: FromQuery[str] = "",
+    kept: FromQuery[str] = "",
+    after: FromQuery[str] = "",
+) -> Response[Any]:
+    if kept:
+        return Redirect(urls.tasks(access.project.slug, f"{kept} {q}".strip()), status_code=303)
+    parts = await _read_list(services, access, q.strip(), after)
+    shell = await frame(
+        request, services, identity, access,
+        title="Tasks", place="Tasks", topics=("tasks", "agents"), mode="rows", totals=parts.totals,
+    )  # fmt: skip
+    return page(request, "tasks/list.html", shell, list_view(parts))
+
+
+@get("/p/{project:str}/tasks/facets", guards=[requires(Permission.READ_TASKS)])
+async def count_facets(
+    services: NamedDependency[Services], access: NamedDependency[Access], q: FromQuery[str] = ""
+) -> Response[str]:
+    question = parse(q)
+    found = await services.history.facets(access.project.id, question)
+    view = counted(question, found, access.project.slug)
+    return html(render("tasks/_facets.html", facets=view))
+
+
+@get("/p/{project:str}/tasks/histogram", guards=[requires(Permission.READ_TASKS)])
+async def draw_histogram(
+    services: NamedDependency[Services], access: NamedDependency[Access], q: FromQuery[str] = ""
+) -> Response[str]:
+    question = parse(q)
+    found = await services.history.histogram(access.project.id, question)
+    view = strip_view(question, found, access.project.slug)
+    return html(render("tasks/_strip.html", strip=view))
+
+
+async def _read_list(services: Services, access: Access, text: str, after: str) -> ListParts:
+    project_id, error, question = access.project.id, None, TaskFilter()
+    found = TaskPage(tasks=[], after="")
+    try:
+        question = parse(text)
+        found = await services.history.list_tasks(project_id, question, PAGE_SIZE, after)
+    except FilterInvalid as invalid:
+        error = query_error(invalid, text)
+    agents = services.registry.agents(project_id)
+    return ListParts(
+        project=access.project.slug,
+        text=text,
+        question=question,
+        page=found,
+        error=error,
+        is_later=bool(after),
+        totals=await services.history.totals(project_id),
+        connected=sum(agent.connected for agent in agents),
+        agents_seen=bool(agents),
+        can_connect=access.allows(Permission.CONNECT_AGENTS),
+        now_us=services.clock(),
+    )
+
+
+@get("/p/{project:str}/tasks/{engine:str}/{task_id:str}", guards=[requires(Permission.READ_TASKS)])
+async def show_task(
+    request: AnyRequest,
+    services: NamedDependency[Services],
+    identity: NamedDependency[Identity],
+    access: NamedDependency[Access],
+    engine: FromPath[str],
+    task_id: FromPath[str],
+    generation: FromQuery[int | None] = None,
+) -> Response[Any]:
+    task_id = decode_id(task_id)
+    detail = await services.history.find_task(access.project.id, engine, task_id, generation)
+    if detail is None:
+        raise NotFound(
+            "There is no task with this id in this project. It may never have been reported, or "
+            "its day has been deleted by the retention."
+        )
+    view = await _show(services, access, detail)
+    settled = detail.row.state in FINAL_STATES and not any(c.is_open for c in view.commands)
+    shell = await frame(
+        request, services, identity, access,
+        title=f"{view.name.function} {view.word.lower()}", place="Tasks",
+        topics=(f"task:{engine}:{task_id}", "agents"), mode="final" if settled else "morph",
+    )  # fmt: skip
+    return page(request, "tasks/show.html", shell, view)
+
+
+async def _show(services: Services, access: Access, detail: TaskDetail) -> TaskView:
+    slug, project_id, now = access.project.slug, access.project.id, services.clock()
+    seen = await commands_of_task(services.control, project_id, detail.row.key)
+    commands = tuple(command_view(command, slug, now) for command in seen)
+    failure = await services.history.failure_of(project_id, detail.row.key)
+    may_read_audit = access.allows(Permission.READ_AUDIT)
+    return task_view(
+        detail,
+        slug,
+        now,
+        task_actions(detail, project_id, slug, access.role, services.registry, commands),
+        commands,
+        await entries_of_task(services, slug, seen) if may_read_audit else (),
+        urls.audit(slug) if may_read_audit else "",
+        await _usual(services, project_id, detail.row.name),
+        None if failure is None else same_error(slug, *failure),
+    )
+
+
+async def _usual(services: Services, project_id: int, name: str) -> Counts | None:
+    """What tasks of this name took in the last week."""
+    if not name:
+        return None
+    week = window(Range.WEEK, services.clock())
+    found = await services.history.trend(
+        project_id, week.since_us, week.until_us, week.sum_step_us, TrendFilter(task=name)
+    )
+    return found.total
+
+
+ROUTES = [list_tasks, count_facets, draw_histogram, show_task]

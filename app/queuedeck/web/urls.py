@@ -1,0 +1,59 @@
+# SPDX-License-Identifier: AGPL-3.0-only
+"""Paths of pages. Task ids may hold anything, `/` included, and stay one segment."""
+
+from urllib.parse import quote, urlencode
+
+from queuedeck.entrance.paths import encode_id
+
+
+def tasks(project: str, question: str = "", after: str = "") -> str:
+    query = [f"q={quote(question, safe=':*,@.')}"] if question else []
+    query += [f"after={quote(after, safe='')}"] if after else []
+    return f"/p/{project}/tasks" + (f"?{'&'.join(query)}" if query else "")
+
+
+def facets(project: str, question: str) -> str:
+    return f"/p/{project}/tasks/facets?q={quote(question, safe=':*,@.')}"
+
+
+def histogram(project: str, question: str) -> str:
+    return f"/p/{project}/tasks/histogram?q={quote(question, safe=':*,@.')}"
+
+
+def tasks_api(project: str, question: str) -> str:
+    return f"/api/v1/projects/{project}/tasks?q={quote(question, safe=':*,@.')}"
+
+
+def task(project: str, engine: str, task_id: str, generation: int | None = None) -> str:
+    which = f"?generation={generation}" if generation else ""
+    return f"/p/{project}/tasks/{quote(engine, safe='')}/{encode_id(task_id)}{which}"
+
+
+def trends(project: str, window: str = "", fields: dict[str, str] | None = None) -> str:
+    query = {"range": window} if window else {}
+    query |= fields or {}
+    return f"/p/{project}/trends" + (f"?{urlencode(query)}" if query else "")
+
+
+def failures(project: str, fields: dict[str, str] | None = None) -> str:
+    return f"/p/{project}/errors" + (f"?{urlencode(fields)}" if fields else "")
+
+
+def failure(project: str, group: int) -> str:
+    return f"/p/{project}/errors/{group}"
+
+
+def agents(project: str) -> str:
+    return f"/p/{project}/agents"
+
+
+def audit(project: str) -> str:
+    return f"/p/{project}/audit"
+
+
+def connect(project: str) -> str:
+    return f"/p/{project}/connect"
+
+
+def command(project: str, command_id: str) -> str:
+    return f"/p/{project}/commands/{command_id}"

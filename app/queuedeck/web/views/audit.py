@@ -1,0 +1,110 @@
+# SPDX-License-Identifier: AGPL-3.0-only
+"""Entries of the audit log in words, and the answer of the check."""
+
+from datetime import datetime
+
+import msgspec
+
+from queuedeck.clock import SECOND_US
+from queuedeck.domain.audit.queries import AuditLine
+from queuedeck.domain.audit.verify import Verdict, Verified
+from queuedeck.web import urls
+from queuedeck.web.format import Moment, moment_minute, plural
+
+_ACTIONS = {
+    "project.create": "made the project",
+    "agent-key.create": "made an agent key",
+    "agent-key.revoke": "revoked an agent key",
+    "api-token.create": "made an API token",
+    "api-token.revoke": "revoked an API token",
+    "user.create": "made a user",
+    "member.add": "added a member",
+    "setup-link.create": "made a set-up link",
+    "login": "signed in",
+    "logout": "signed out",
+    "task.retry": "asked for a retry",
+    "task.cancel": "asked for a cancellation",
+    "task.terminate": "asked to stop a running task",
+    "command.retry": "recorded the outcome of a retry",
+    "command.cancel": "recorded the outcome of a cancellation",
+    "command.terminate": "recorded the outcome of a termination",
+}
+
+
+class EntryView(msgspec.Struct, frozen=True, kw_only=True):
+    seq: str
+    when: Moment
+    who: str
+    who_title: str
+    ip: str
+    action: str
+    target: str
+    target_url: str
+    outcome: str
+    is_bad: bool
+    details: tuple[str, ...]
+
+    @property
+    def text(self) -> str:
+        return f"{self.who} {self.action}"
+
+
+class CheckView(msgspec.Struct, frozen=True):
+    """What the button found."""
+
+    ok: bool
+    title: str
+    lines: tuple[str, ...]
+
+
+class AuditView(msgspec.Struct, frozen=True, kw_only=True):
+    entries: tuple[EntryView, ...]
+    total: str
+    more_url: str
+    first_url: str
+    check: CheckView | None
+    checks_url: str
+    checkpoint: str
+    """The signed note over the whole log, of all projects."""
+
+
+def total(entries: int) -> str:
+    return plural(entries, "entry", "entries")
+
+
+def check_view(found: Verified) -> CheckView:
+    ok = found.verdict is Verdict.OK
+    if ok:
+        root = f"Merkle root {found.root}"
+        return CheckView(True, f"{total(found.size)} verified", (*found.proved, root))
+    return CheckView(False, "The log does not verify", (found.problem, *found.proved))
+
+
+def entry_view(line: AuditLine, project: str) -> EntryView:
+    at = datetime.fromisoformat(line.time)
+    who = line.actor.name or line.actor.kind
+    return EntryView(
+        seq=str(line.seq),
+        when=moment_minute(round(at.timestamp() * SECOND_US)),
+        who="the server" if line.actor.kind == "system" else who,
+        who_title=f"{line.actor.kind} {line.actor.id}, by {line.actor.auth}",
+        ip=line.ip,
+        action=_ACTIONS.get(line.action, line.action.replace(".", " ").replace("-", " ")),
+        target=line.target,
+        target_url=_target_url(line.target, project),
+        outcome=line.outcome,
+        is_bad=line.outcome not in ("done", "requested"),
+        details=_details(line),
+    )
+
+
+def _details(line: AuditLine) -> tuple[str, ...]:
+    if line.payload is None:
+        return ("details erased",) if line.payload_sha256 else ()
+    return tuple(f"{key} {value}" for key, value in sorted(line.payload.items()) if value != "")
+
+
+def _target_url(target: str, project: str) -> str:
+    kind, _, rest = target.partition(":")
+    engine, _, task_id = rest.partition(":")
+    return urls.task(project, engine, task_id) if kind == "task" and task_id else ""

@@ -1,0 +1,106 @@
+# SPDX-License-Identifier: AGPL-3.0-only
+"""The strip above the task list: what matches over time, stacked by outcome, as SVG paths."""
+
+import msgspec
+
+from queuedeck.domain.tasks.filters import to_text
+from queuedeck.history.ranges import Instant, InstantKind, Period
+from queuedeck.history.records import TaskFilter, TaskState
+from queuedeck.history.surveys import Histogram, HistogramBar
+from queuedeck.web import urls
+from queuedeck.web.format import Moment, joined, moment_minute, plural, utc
+from queuedeck.web.views.words import STATE_WORDS
+
+BAR_WIDTH = 10
+HEIGHT = 46
+_LAYERS = {
+    "ok": (TaskState.SUCCEEDED,),
+    "open": (TaskState.SCHEDULED, TaskState.QUEUED, TaskState.RUNNING),
+    "off": (TaskState.CANCELLED,),
+    "retry": (TaskState.RETRYING,),
+    "lost": (TaskState.LOST,),
+    "fail": (TaskState.FAILED,),
+}
+"""From the bottom to the top: trouble stands out above what went well."""
+
+
+class Layer(msgspec.Struct, frozen=True):
+    style: str
+    path: str
+
+
+class Slot(msgspec.Struct, frozen=True):
+    """One bar as a link that narrows the list to its time."""
+
+    x: int
+    title: str
+    url: str
+
+
+class StripView(msgspec.Struct, frozen=True, kw_only=True):
+    width: int
+    layers: tuple[Layer, ...]
+    slots: tuple[Slot, ...]
+    axis: tuple[Moment, ...]
+    summary: str
+    note: str
+    load_url: str
+    """Where the strip comes from; empty when it is here."""
+    fresh_url: str
+
+
+def no_strip(question: TaskFilter, project: str) -> StripView:
+    """Keeps the place of a strip that is being counted."""
+    url = urls.histogram(project, to_text(question))
+    return StripView(width=BAR_WIDTH, layers=(), slots=(), axis=(), summary="", note="",
+                     load_url=url, fresh_url=url)  # fmt: skip
+
+
+def strip_view(question: TaskFilter, found: Histogram, project: str) -> StripView:
+    most = max((sum(bar.states.values()) for bar in found.bars), default=1)
+    end_us = found.from_us + found.count * found.bar_us
+    ends = (found.from_us, (found.from_us + end_us) // 2, end_us) if found.bars else ()
+    matches = plural(found.looked_at, "match", "matches")
+    return StripView(
+        width=found.count * BAR_WIDTH,
+        layers=tuple(Layer(style, _path(found, style, most)) for style in _LAYERS),
+        slots=tuple(_slot(question, found, bar, project) for bar in found.bars),
+        axis=tuple(moment_minute(at) for at in ends),
+        summary=f"{matches} from {utc(found.from_us)} to {utc(end_us)}, by state",
+        note="" if found.is_complete else f"the newest {matches}",
+        load_url="",
+        fresh_url=urls.histogram(project, to_text(question)),
+    )
+
+
+def _path(found: Histogram, style: str, most: int) -> str:
+    """A vertical stroke for each bar that has any of the layer's states."""
+    below = list(_LAYERS)[: list(_LAYERS).index(style)]
+    strokes: list[str] = []
+    for bar in found.bars:
+        low, own = (_sum(bar, layers) for layers in (below, [style]))
+        if own:
+            bottom, top = (HEIGHT - part * HEIGHT / most for part in (low, low + own))
+            # A single failure among thousands must be seen.
+            top = min(top, bottom - 1.5)
+            strokes.append(f"M{bar.at * BAR_WIDTH + 5} {bottom:.1f}V{max(0, top):.1f}")
+    return "".join(strokes)
+
+
+def _sum(bar: HistogramBar, styles: list[str]) -> int:
+    return sum(bar.states.get(state, 0) for style in styles for state in _LAYERS[style])
+
+
+def _slot(question: TaskFilter, found: Histogram, bar: HistogramBar, project: str) -> Slot:
+    low = found.from_us + bar.at * found.bar_us
+    high = low + found.bar_us
+    ends = [Instant(InstantKind.UTC, at) for at in (low, high)]
+    narrowed = msgspec.structs.replace(question, times=(Period(*ends),))
+    counts = joined([
+        f"{number} {STATE_WORDS[state].lower()}" for state, number in bar.states.items() if number
+    ])  # fmt: skip
+    return Slot(
+        bar.at * BAR_WIDTH,
+        f"{utc(low)[:19]} UTC: {counts}",
+        urls.tasks(project, to_text(narrowed)),
+    )

@@ -1,0 +1,148 @@
+# SPDX-License-Identifier: AGPL-3.0-only
+"""The task list: lines, facets, chips of the filter, and why there is nothing to see."""
+
+import msgspec
+
+from queuedeck.domain.tasks.filters import to_text
+from queuedeck.domain.tasks.reader import FilterInvalid
+from queuedeck.history.records import TaskFilter, TaskPage, Totals
+from queuedeck.web import urls
+from queuedeck.web.format import Moment, moment_minute, plural
+from queuedeck.web.views.facets import Chip, FacetsView, chips, uncounted
+from queuedeck.web.views.strip import StripView, no_strip
+from queuedeck.web.views.taskline import TaskLine, task_line
+from queuedeck.web.views.words import Empty, Link
+
+PAGE_SIZE = 50
+_HINT = "Filter, for example state:failed task:*.send wait:>30s at:2h"
+
+
+class QueryError(msgspec.Struct, frozen=True):
+    """What is wrong with the filter, and where."""
+
+    problem: str
+    expected: str
+    before: str
+    marked: str
+    after: str
+
+
+class TaskListView(msgspec.Struct, frozen=True, kw_only=True):
+    url: str
+    typed: str
+    kept: str
+    hint: str
+    error: QueryError | None
+    chips: tuple[Chip, ...]
+    facets: FacetsView
+    strip: StripView | None
+    """None when there is nothing to draw."""
+    api_url: str
+    lines: tuple[TaskLine, ...]
+    total: str
+    caption: str
+    foot: str
+    back_to: Moment | None
+    """How far a search looked that stopped at its budget."""
+    more_url: str
+    first_url: str
+    is_later: bool
+    page_size: int
+    empty: Empty | None
+
+
+class ListParts(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything that was read for the list."""
+
+    project: str
+    text: str
+    question: TaskFilter
+    page: TaskPage
+    error: QueryError | None
+    is_later: bool
+    totals: Totals
+    connected: int
+    agents_seen: bool
+    can_connect: bool
+    now_us: int
+
+
+def list_view(parts: ListParts) -> TaskListView:
+    project, question, error = parts.project, parts.question, parts.error
+    canonical = "" if error else to_text(question)
+    total = sum(sum(states.values()) for states in parts.totals.states.values())
+    none = not parts.page.tasks and not error and not parts.page.after
+    return TaskListView(
+        url=urls.tasks(project),
+        typed=parts.text if error else "",
+        kept=canonical,
+        hint="Add a filter, for example state:failed" if canonical else _HINT,
+        error=error,
+        chips=() if error else chips(question, project),
+        facets=uncounted(question, project),
+        strip=None if error or not parts.page.tasks else no_strip(question, project),
+        api_url=urls.tasks_api(project, canonical),
+        lines=tuple(task_line(row, project, parts.now_us) for row in parts.page.tasks),
+        total=_total(total, bool(canonical)),
+        caption=f"Tasks that match {canonical}, newest first" if canonical else "Newest tasks",
+        foot="" if error else _foot(parts.page),
+        back_to=_back_to(parts.page),
+        more_url=urls.tasks(project, canonical, parts.page.after) if parts.page.after else "",
+        first_url=urls.tasks(project, canonical),
+        is_later=parts.is_later,
+        page_size=PAGE_SIZE,
+        empty=_empty(parts, total) if none else None,
+    )
+
+
+def query_error(invalid: FilterInvalid, text: str) -> QueryError:
+    """Shows the place of the mistake; where something is missing, a gap."""
+    start, end = invalid.offset, invalid.offset + invalid.length
+    return QueryError(
+        invalid.problem, invalid.expected, text[:start], text[start:end] or " ", text[end:]
+    )
+
+
+def _total(tasks: int, is_filtered: bool) -> str:
+    """All of the project: how many match a filter is not counted, so it is not claimed."""
+    if not tasks:
+        return ""
+    return f"out of {plural(tasks, 'task')}" if is_filtered else plural(tasks, "task")
+
+
+def _foot(page: TaskPage) -> str:
+    if not page.complete:
+        found = plural(len(page.tasks), "match", "matches") if page.tasks else "Nothing yet"
+        return f"{found}; searched back to"
+    if page.after:
+        return f"The newest {plural(len(page.tasks), 'task')}, in the order they arrived"
+    return "That is all" if page.tasks else ""
+
+
+def _back_to(page: TaskPage) -> Moment | None:
+    return None if page.back_to_us is None else moment_minute(page.back_to_us)
+
+
+def _empty(parts: ListParts, total: int) -> Empty:
+    """Says which of four very different reasons it is."""
+    project = parts.project
+    if parts.question != TaskFilter():
+        ways = (Link("Clear the filter", urls.tasks(project)),)
+        known = plural(total, "task") + " in this project" if total else "No task here yet"
+        return Empty("filter", "Nothing matches this filter", f"{known}; none fits.", ways)
+    if parts.connected:
+        text = "The first task that a worker takes, or a producer sends, appears here by itself."
+        return Empty("queued", "Connected, and waiting for the first task", text)
+    if parts.agents_seen:
+        text = (
+            "No agent is connected now. What your workers do meanwhile is kept in their spool "
+            "folders and arrives as soon as they reach this server."
+        )
+        ways = (Link("Agents", urls.agents(project)),)
+        return Empty("unplugged", "No agent is connected", text, ways)
+    if not parts.can_connect:
+        text = "An owner or admin of the project can connect one; its tasks appear by themselves."
+        return Empty("unplugged", "No worker is connected yet", text)
+    text = "Two commands in the environment of your workers; nothing to open in your network."
+    ways = (Link("Connect your first worker", urls.connect(project)),)
+    return Empty("unplugged", "No worker is connected yet", text, ways)

@@ -1,0 +1,12 @@
+// Starts what every page needs. Each module looks for its own marks in the page.
+import { startControls } from "./controls.js";
+import { startFresh } from "./fresh.js";
+import { startKeys } from "./keys.js";
+import { startTimes } from "./times.js";
+import { startToasts } from "./toasts.js";
+
+startTimes();
+startControls();
+startToasts();
+startKeys();
+if (document.body.dataset.project) startFresh(document.body.dataset.project);
