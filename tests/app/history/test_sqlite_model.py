@@ -1,0 +1,169 @@
+# SPDX-License-Identifier: AGPL-3.0-only
+"""P6 and P7: tables hold what the pure model says, however events were cut, grouped, re-sent."""
+
+import sqlite3
+import tempfile
+from collections import Counter, defaultdict
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from tests.support.history_events import NOW_US, Dictionary, batch, events_of, uuid_of
+
+from queuedeck.history.derive import derive
+from queuedeck.history.facts import fact_of
+from queuedeck.history.records import TaskState
+from queuedeck.history.sqlite.days import read_days
+from queuedeck.history.sqlite.identity import unpack
+from queuedeck.history.sqlite.names import STATE_NUMBERS
+from queuedeck.history.sqlite.packed_facts import unpack_fact, unpack_facts
+from queuedeck.history.sqlite.schema import open_writer
+from queuedeck.history.sqlite.tasks import FLAG_CONFLICT
+from queuedeck.history.sqlite.totals import read_totals
+from queuedeck.history.sqlite.writer import Writer
+from queuedeck.history.states import generation_of, merge
+
+IDS = [uuid_of("one"), uuid_of("two").replace("-", ""), "cron:nightly/1"]
+LANES = ["a" * 32, "b" * 32]
+
+
+class Model:
+    """The same history in plain dictionaries."""
+
+    def __init__(self):
+        self.tasks = {}
+        self.all = defaultdict(set)
+        self._intern = Dictionary()
+
+    def add(self, event):
+        fact = fact_of(event, self._intern)
+        generations = self.tasks.setdefault(event.task_id, [])
+        number = generation_of(fact, generations)
+        if all(number != known for known, _ in generations):
+            generations.insert(0, (number, {}))
+        merge(dict(generations)[number], fact)
+        self.all[event.task_id, number].add(fact)
+
+    def rows(self):
+        return {
+            (task_id, number): (facts, derive(facts), self.all[task_id, number])
+            for task_id, generations in self.tasks.items()
+            for number, facts in generations
+        }
+
+
+@st.composite
+def deliveries(draw):
+    """(events in the order they are first delivered, groups of batches with repetitions)."""
+    # Few ids and one attempt: then ids are used again, and generations open.
+    ids, attempts = draw(st.sampled_from([(IDS, 3), (IDS[:1], 1), (IDS[2:], 1)]))
+    fewest = draw(st.sampled_from([1, 15]))
+    events = draw(st.lists(events_of(ids, attempts), min_size=fewest, max_size=30))
+    ends = dict.fromkeys(LANES, 0)
+    sent, groups, at = [], [[]], 0
+    while at < len(events):
+        size = draw(st.integers(1, 6))
+        lane = draw(st.sampled_from(LANES))
+        part = batch(events[at : at + size], ends[lane] + 1, lane)
+        ends[lane] = part.last
+        at += size
+        sent.append(part)
+        repeated = draw(st.lists(st.sampled_from(sent), max_size=2))
+        for one in [part, *repeated]:
+            groups[-1].append(one)
+            if draw(st.booleans()):
+                groups.append([])
+    return events, [group for group in groups if group]
+
+
+def stored(db):
+    """Every task of every day as a dictionary of its columns; `spare` has its other facts."""
+    found = []
+    for day in read_days(db):
+        cursor = db.execute(f"SELECT * FROM task_{day}")
+        names = [column[0] for column in cursor.description]
+        for row in cursor.fetchall():
+            task = dict(zip(names, row, strict=True))
+            rows = db.execute(f"SELECT fact FROM spare_{day} WHERE n = ?", (task["n"],))
+            found.append(task | {"spare": {unpack_fact(data) for (data,) in rows}})
+    return found
+
+
+def expected_columns(task):
+    running = task.started_us if task.state is TaskState.RUNNING else None
+    names = ["name", "queue", "worker", "attempt", "exception", "seen_us", "wait_us", "run_us"]
+    return {name: getattr(task, name) for name in names} | {
+        "state": STATE_NUMBERS[task.state],
+        "flags": FLAG_CONFLICT if task.conflicting else 0,
+        "running_us": running,
+    }
+
+
+def check_equal(db, model):
+    rows = {(unpack(row["ext"]), row["generation"]): row for row in stored(db)}
+    expected = model.rows()
+    assert rows.keys() == expected.keys()
+    for key, (facts, task, all_facts) in expected.items():
+        row = rows[key]
+        assert unpack_facts(row["facts"]) == facts
+        assert row["spare"] == all_facts - set(facts.values())
+        columns = expected_columns(task)
+        assert {name: row[name] for name in columns} == columns
+
+
+def check_counters(db, events):
+    counted = dict(
+        db.execute("SELECT state, sum(n) FROM state_count GROUP BY state HAVING sum(n) <> 0")
+    )
+    rows = stored(db)
+    assert counted == Counter(row["state"] for row in rows)
+    assert db.execute("SELECT sum(tasks) FROM usage").fetchone()[0] == len(rows)
+    assert read_totals(db, 1).events == events
+
+
+@settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(deliveries())
+def test_p6_tables_equal_the_model_for_any_grouping(delivery):
+    events, groups = delivery
+    model = Model()
+    for event in events:
+        model.add(event)
+    with tempfile.TemporaryDirectory() as folder:
+        writer = Writer(open_writer(Path(folder) / "h.db"), lambda: NOW_US)
+        writer.db.execute("PRAGMA synchronous = OFF")
+        for group in groups:
+            writer.record(group)
+        check_equal(writer.db, model)
+        check_counters(writer.db, len(events))
+        writer.close()
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(deliveries(), st.data())
+def test_p6_a_group_that_failed_leaves_nothing_behind(delivery, data):
+    events, groups = delivery
+    model = Model()
+    for event in events:
+        model.add(event)
+    with tempfile.TemporaryDirectory() as folder:
+        writer = Writer(open_writer(Path(folder) / "h.db"), lambda: NOW_US)
+        writer.db.execute("PRAGMA synchronous = OFF")
+        for group in groups:
+            if data.draw(st.booleans()):
+                fail_once(writer, group)
+            writer.record(group)
+        check_equal(writer.db, model)
+        check_counters(writer.db, len(events))
+        writer.close()
+
+
+def fail_once(writer, group):
+    """The last statement of the transaction fails, as on a full disk."""
+    writer.db.execute(
+        "CREATE TEMP TRIGGER full BEFORE INSERT ON main.lane"
+        " BEGIN SELECT RAISE(ABORT, 'disk full'); END"
+    )
+    with pytest.raises(sqlite3.Error):
+        writer.record(group)
+    writer.db.execute("DROP TRIGGER full")

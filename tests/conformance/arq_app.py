@@ -1,0 +1,101 @@
+# SPDX-License-Identifier: AGPL-3.0-only
+"""The tasks of `tasks.py` as arq jobs, which are coroutines. It imports nothing of ours."""
+
+import asyncio
+from collections.abc import Callable
+from typing import Any, ClassVar
+
+import arq
+from arq.connections import ArqRedis, RedisSettings
+from arq.jobs import Job
+from arq.worker import Retry, func
+from tests.conformance import tasks
+
+PLACE = "tests.conformance.tasks"
+LIMIT_S = 1
+SETTINGS = RedisSettings.from_dsn(tasks.BROKER)
+
+
+def job_of(function: Any) -> Any:
+    async def job(ctx: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
+        return function(*args, **kwargs)
+
+    return func(job, name=f"{PLACE}.{function.__name__}")
+
+
+async def login(ctx: dict[str, Any], user: str, password: str) -> str:
+    return user
+
+
+async def fail(ctx: dict[str, Any], secret: str) -> None:
+    tasks.fail(secret)
+
+
+async def again(ctx: dict[str, Any], key: str) -> str:
+    """arq runs nothing again for an exception of its own accord."""
+    try:
+        return tasks.again(key)
+    except KeyError as error:
+        raise Retry(defer=1) from error
+
+
+async def sleep(ctx: dict[str, Any], key: str, seconds: float) -> str:
+    tasks.told("sleeps", key, tasks.os.getpid())
+    await asyncio.sleep(seconds)
+    tasks.told("slept", key)
+    return "slept"
+
+
+async def sends_another(ctx: dict[str, Any]) -> str:
+    job = await ctx["redis"].enqueue_job(f"{PLACE}.add", 2, 3)
+    return str(job.job_id)
+
+
+def named(function: Any, **options: Any) -> Any:
+    return func(function, name=options.pop("name", f"{PLACE}.{function.__name__}"), **options)
+
+
+class WorkerSettings:
+    functions: ClassVar[list[Any]] = [
+        job_of(tasks.add), job_of(tasks.note), job_of(tasks.digest), job_of(tasks.leaves),
+        named(login), named(fail), named(again), named(sleep), named(sends_another),
+        named(sleep, name=f"{PLACE}.limited", timeout=LIMIT_S),
+    ]  # fmt: skip
+    redis_settings = SETTINGS
+    queue_name = tasks.QUEUE
+    poll_delay = 0.05
+    keep_result = 300
+    allow_abort_jobs = True
+
+
+async def connect(queue: str) -> ArqRedis:
+    return await arq.create_pool(SETTINGS, default_queue_name=queue)
+
+
+def in_loop(queue: str, work: Callable[[Any], Any]) -> Any:
+    """Runs `work(connection)` as a script does."""
+
+    async def run() -> Any:
+        pool = await connect(queue)
+        try:
+            return await work(pool)
+        finally:
+            await pool.aclose(close_connection_pool=True)
+
+    return asyncio.run(run())
+
+
+def send(queue: str, name: str, args: Any, kwargs: Any, **options: Any) -> str:
+    """Its id. A time limit belongs to the function, so a limited call is one of another."""
+    name = name.replace(".sleep", ".limited") if options.pop("limit", 0) else name
+    given = {f"_{name}": value for name, value in options.items()}
+    job = in_loop(queue, lambda pool: pool.enqueue_job(name, *args, **kwargs, **given))
+    return str(job.job_id)
+
+
+def cancel(queue: str, job_id: str) -> None:
+    in_loop(queue, lambda pool: Job(job_id, pool, queue).abort(timeout=10, poll_delay=0.05))
+
+
+def info(queue: str, job_id: str) -> Any:
+    return in_loop(queue, lambda pool: Job(job_id, pool, queue).result_info())

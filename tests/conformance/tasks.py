@@ -1,0 +1,68 @@
+# SPDX-License-Identifier: AGPL-3.0-only
+"""What the tasks of every engine do. They write down what happened, in the broker: the truth that
+the agent's events are compared with. Nothing of ours is imported.
+"""
+
+import hashlib
+import os
+import time
+from typing import Any
+
+import redis
+
+BROKER = os.environ.get("TEST_BROKER", "redis://127.0.0.1:6379/14")
+QUEUE = os.environ.get("TEST_QUEUE", "tests")
+
+
+def told(*words: object) -> int:
+    """Writes a line; how many there are now."""
+    client = redis.Redis.from_url(BROKER)
+    lines = client.rpush(f"told:{QUEUE}", " ".join(str(word) for word in words))
+    client.close()
+    return int(lines)
+
+
+def add(x: int, y: int) -> int:
+    return x + y
+
+
+def note(key: str) -> str:
+    """Says that it ran, and where."""
+    told("note", key, os.getpid())
+    return key
+
+
+def digest(key: str, *args: Any, **kwargs: Any) -> str:
+    """Says exactly what it was called with."""
+    told("digest", key, hashlib.sha256(repr((args, sorted(kwargs.items()))).encode()).hexdigest())
+    return "done"
+
+
+def login(user: str, password: str) -> str:
+    return user
+
+
+def fail(secret: str) -> None:
+    raise ValueError(f"cannot log in with password={secret}")
+
+
+def again(key: str) -> str:
+    """Fails the first time."""
+    client = redis.Redis.from_url(BROKER)
+    runs = int(client.incr(f"runs:{QUEUE}:{key}"))
+    client.close()
+    told("again", key, runs)
+    if runs == 1:
+        raise KeyError("not yet")
+    return "done"
+
+
+def sleep(key: str, seconds: float) -> str:
+    told("sleeps", key, os.getpid())
+    time.sleep(seconds)
+    told("slept", key)
+    return "slept"
+
+
+def leaves() -> None:
+    raise SystemExit(3)

@@ -1,0 +1,102 @@
+# SPDX-License-Identifier: AGPL-3.0-only
+"""Celery with its prefork pool, by the list of behaviours."""
+
+import json
+import sys
+from typing import Any, ClassVar
+
+import celery
+import pytest
+from celery import Celery
+from tests.conformance.behaviours import *  # noqa: F403
+from tests.conformance.harness import BROKER, Call, Harness
+
+from queuedeck_agent import wire
+from queuedeck_agent.engines.celery import CeleryEngine
+
+pytestmark = pytest.mark.engine
+
+
+class CeleryHarness(Harness):
+    engine = "celery"
+    emulated: ClassVar[dict[str, str]] = {
+        "retried_from_the_dashboard": "Celery has no retry from outside: the original call is "
+        "sent again under a new id.",
+        "call_sealed_by_the_sender": "As for every retry: a new id.",
+    }
+    impossible: ClassVar[dict[str, str]] = {
+        "lost_with_the_whole_worker": "Celery acknowledges a task before it runs and keeps no list "
+        "of what runs: when the whole worker is killed, nobody but the agent's silence tells.",
+    }
+    exits_as = wire.TaskLost
+    prelude = "from tests.conformance import celery_app as t"
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        self.client = Celery("client", broker=BROKER, backend=BROKER)
+        self.client.conf.task_default_queue = self.queue
+
+    @staticmethod
+    def version() -> str:
+        return celery.__version__
+
+    def command(self) -> list[str]:
+        options = ["-c", "2", "-l", "info", "-n", f"{self.queue}@%h"]
+        quiet = ["--without-mingle", "--without-gossip"]
+        app = ["-A", "tests.conformance.celery_app"]
+        return [sys.executable, "-m", "celery", *app, "worker", *options, *quiet]
+
+    def is_ready(self) -> bool:
+        return " ready." in self.text
+
+    def sending(self, one: Call) -> str:
+        return f"{self._signature(one)}.delay().id"
+
+    def sending_after(self, first: Call, second: Call) -> str:
+        links = f"{self._signature(first)} | {self._signature(second)}"
+        return f"(lambda last: last.parent.id + ' ' + last.id)(({links}).delay())"
+
+    def running_eagerly(self, one: Call) -> str:
+        return f"{self._signature(one)}.apply().get()"
+
+    def waiting(self) -> set[str]:
+        messages = self.redis.lrange(self.queue, 0, -1)
+        return {json.loads(one)["headers"]["id"] for one in messages}
+
+    def result(self, task_id: str) -> Any:
+        return self._stored(task_id).get("result")
+
+    def failure(self, task_id: str) -> str:
+        return self._stored(task_id).get("traceback") or ""
+
+    def cancelling(self, task: str) -> str:
+        return f"t.app.control.revoke({task})"
+
+    def adapter(self) -> CeleryEngine:
+        return _Silent(self.client, "producer")
+
+    def clean_up(self) -> None:
+        self.client.close()
+
+    def _signature(self, one: Call) -> str:
+        options = {
+            "countdown": one.delay or None,
+            "soft_time_limit": one.limit or None,
+            "expires": one.expires or None,
+        }
+        given = {name: value for name, value in options.items() if value}
+        return f"t.call({self.queue!r}, {one.name!r}, {one.args!r}, {one.kwargs!r}, **{given!r})"
+
+    def _stored(self, task_id: str) -> dict[str, Any]:
+        return json.loads(self.redis.get(f"celery-task-meta-{task_id}") or "{}")
+
+
+class _Silent(CeleryEngine):
+    """For commands: this process sends as one without an agent."""
+
+    def attach(self, agent: Any) -> None:
+        super().attach(agent)
+        self.detach()
+
+
+HARNESS = CeleryHarness

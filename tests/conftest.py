@@ -1,0 +1,66 @@
+# SPDX-License-Identifier: AGPL-3.0-only
+"""Fixtures that all tests may use."""
+
+import os
+import tempfile
+from pathlib import Path
+
+import pytest
+from tests.support.e2e_broker import answers
+from tests.support.processes import ServerProcess
+from tests.support.serving import serve
+
+from queuedeck.demo.broker import start_broker
+from queuedeck.settings import Settings
+
+USUAL_BROKER = "redis://127.0.0.1:6379/14"
+
+
+def start_own_broker():
+    """The tests of engines use the Redis of this machine, or one that is started for this run."""
+    if "TEST_BROKER" in os.environ or answers(USUAL_BROKER):
+        return None
+    folder = tempfile.TemporaryDirectory(prefix="queuedeck-tests-")
+    process, url = start_broker(Path(folder.name))
+    # Read by the tests' modules, and by the processes of a parallel run, which inherit it.
+    os.environ["TEST_BROKER"] = url
+    return folder, process
+
+
+# Now, and not in `pytest_configure`: other conftest files read the variable before that runs.
+OWN_BROKER = start_own_broker()
+
+
+def pytest_unconfigure():
+    if OWN_BROKER is not None:
+        folder, process = OWN_BROKER
+        process.stop()
+        folder.cleanup()
+
+
+@pytest.fixture
+def settings(tmp_path):
+    """Settings on an empty data folder of this test."""
+    return Settings(data=tmp_path / "data", port=0)
+
+
+@pytest.fixture
+async def serving(settings):
+    """The server in this test's event loop, on a real port."""
+    async with serve(settings) as serving:
+        yield serving
+
+
+@pytest.fixture
+async def project(serving):
+    """A project of that server, with an agent key."""
+    return await serving.project()
+
+
+@pytest.fixture
+def server(tmp_path):
+    """A `queuedeck serve` in a process of its own; not started."""
+    server = ServerProcess(tmp_path / "data")
+    yield server
+    if server.process and server.process.poll() is None:
+        server.kill()

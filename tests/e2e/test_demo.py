@@ -1,0 +1,83 @@
+# SPDX-License-Identifier: AGPL-3.0-only
+"""`queuedeck demo`, as people run it: unattended with its counts, and until Ctrl-C."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import httpx
+import psutil
+import pytest
+from tests.support.e2e_server import eventually
+
+COMMAND = [sys.executable, "-m", "queuedeck", "demo"]
+
+
+def run_demo(tmp_path, *arguments, path=None):
+    environment = {**os.environ, "TMPDIR": str(tmp_path), "QUEUEDECK_DSN": ""}
+    return subprocess.Popen(
+        [*COMMAND, *arguments],
+        env=environment if path is None else {**environment, "PATH": path},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+@pytest.mark.parametrize("broker", ["redis-server", "fakeredis"])
+def test_unattended_run_agrees_with_itself(tmp_path, broker):
+    """Without redis-server on the PATH the demo brings a broker of its own."""
+    demo = run_demo(tmp_path, "--seconds", "24", "--json", path=_path_with(broker))
+    output, errors = demo.communicate(timeout=100)
+    assert demo.returncode == 0, errors
+    numbers = json.loads(output)
+    assert numbers["sent"] == numbers["ran"] == numbers["stored"]
+    assert numbers["tasks"]["celery"]["succeeded"] > 20
+    assert numbers["tasks"]["celery"]["failed"] > 0
+    assert numbers["tasks"]["celery"]["cancelled"] > 0
+    assert numbers["retries_done"] > 0
+    assert numbers["commands"]["failed"] == 0
+    assert numbers["events_lost"] == 0
+    assert numbers["events_received"] > 3 * numbers["tasks"]["celery"]["succeeded"]
+    assert list(tmp_path.glob("queuedeck-demo-*")) == []
+
+
+def test_demo_logs_in_by_its_link_and_leaves_nothing_behind(tmp_path):
+    demo = run_demo(tmp_path)
+    link = _read_link(demo)
+    family = psutil.Process(demo.pid).children(recursive=True)
+    page = eventually(lambda: _get(link))
+    assert page.status_code == 200
+    demo.send_signal(signal.SIGINT)
+    demo.communicate(timeout=40)
+    assert demo.returncode == 0
+    assert len(family) >= 6
+    psutil.wait_procs(family, timeout=5)
+    assert not [p for p in family if p.is_running() and p.status() != psutil.STATUS_ZOMBIE]
+    assert list(tmp_path.glob("queuedeck-demo-*")) == []
+
+
+def _read_link(demo):
+    for line in demo.stdout:
+        if found := re.search(r"http://\S+/setup/\S+", line):
+            return found.group()
+    raise AssertionError(demo.stderr.read())
+
+
+def _get(link):
+    try:
+        return httpx.get(link)
+    except httpx.TransportError:
+        return None
+
+
+def _path_with(broker):
+    """The PATH, without the folders that hold redis-server when fakeredis is wanted."""
+    folders = os.environ["PATH"].split(os.pathsep)
+    if broker == "redis-server":
+        return os.pathsep.join(folders)
+    return os.pathsep.join(f for f in folders if not (Path(f) / "redis-server").exists())

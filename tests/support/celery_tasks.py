@@ -1,0 +1,114 @@
+# SPDX-License-Identifier: AGPL-3.0-only
+"""The Celery application that the agent's tests run in a real worker. It imports nothing of ours.
+
+What ran is written to a Redis list, so that tests can compare the agent's events with the truth.
+"""
+
+import hashlib
+import os
+import time
+from typing import Any
+
+import redis
+from celery import Celery, Task
+from celery.exceptions import Ignore, Reject, SoftTimeLimitExceeded
+
+BROKER = os.environ.get("TEST_BROKER", "redis://127.0.0.1:6379/14")
+QUEUE = os.environ.get("TEST_QUEUE", "tests")
+
+app = Celery("tests", broker=BROKER, backend=BROKER)
+app.conf.update(
+    task_default_queue=QUEUE,
+    result_expires=300,
+    broker_connection_retry_on_startup=True,
+    worker_prefetch_multiplier=1,
+    worker_send_task_events=False,
+    accept_content=["json", "pickle"],
+    beat_schedule={"every second": {"task": "tests.add", "schedule": 1.0, "args": (1, 1)}},
+)
+
+
+def told(*words: object) -> None:
+    """Writes down what happened, in the broker."""
+    client = redis.Redis.from_url(BROKER)
+    client.rpush(f"told:{QUEUE}", " ".join(str(word) for word in words))
+    client.close()
+
+
+@app.task(name="tests.add")
+def add(x: int, y: int, **_: Any) -> int:
+    return x + y
+
+
+@app.task(name="tests.digest", bind=True)
+def digest(self: Task, *args: Any, **kwargs: Any) -> str:
+    told("digest", self.request.id, hashlib.sha256(repr((args, kwargs)).encode()).hexdigest())
+    return "done"
+
+
+@app.task(name="tests.login")
+def login(user: str, password: str) -> str:
+    return user
+
+
+@app.task(name="tests.fail")
+def fail(secret: str = "none") -> None:
+    raise ValueError(f"cannot log in with password={secret}")
+
+
+@app.task(name="tests.again", bind=True, max_retries=2)
+def again(self: Task) -> None:
+    raise self.retry(exc=KeyError("not yet"), countdown=0.1)
+
+
+@app.task(name="tests.ignored")
+def ignored() -> None:
+    raise Ignore
+
+
+@app.task(name="tests.rejected", acks_late=True)
+def rejected() -> None:
+    raise Reject("no", requeue=False)
+
+
+@app.task(name="tests.leaves")
+def leaves() -> None:
+    raise SystemExit(3)
+
+
+@app.task(name="tests.sleep", bind=True)
+def sleep(self: Task, seconds: float) -> str:
+    try:
+        told("sleeps", self.request.id, os.getpid())
+        time.sleep(seconds)
+    except SoftTimeLimitExceeded:
+        told("limited", self.request.id)
+        raise
+    return "slept"
+
+
+@app.task(name="tests.replaced", bind=True)
+def replaced(self: Task) -> None:
+    raise self.replace(add.s(2, 3))
+
+
+@app.task(name="tests.total")
+def total(numbers: list[int]) -> int:
+    return sum(numbers)
+
+
+class Awkward:
+    """Its `repr` raises; only pickle can carry it."""
+
+    def __repr__(self) -> str:
+        raise RuntimeError("no repr")
+
+
+@app.task(name="tests.awkward", serializer="pickle", argsrepr="hidden")
+def awkward(thing: Any) -> str:
+    return type(thing).__name__
+
+
+@app.task(name="tests.odd_result")
+def odd_result() -> float:
+    return float("nan")

@@ -1,0 +1,26 @@
+# SPDX-License-Identifier: AGPL-3.0-only
+"""A process that writes to a control database: `python -m tests.support.project_writer FOLDER
+NAME COUNT` adds that many projects, each in a transaction that reads first.
+"""
+
+import asyncio
+import sys
+from pathlib import Path
+
+from sqlalchemy import text
+from tests.support.control import control_db
+
+
+async def write(folder, name, count):
+    async with control_db(Path(folder)) as db:
+        for number in range(int(count)):
+            async with db.write() as session:
+                await session.scalar(text("SELECT count(*) FROM projects"))
+                await session.execute(
+                    text("INSERT INTO projects (slug, name, created_us) VALUES (:slug, 'x', 1)"),
+                    {"slug": f"{name}-{number}"},
+                )
+
+
+if __name__ == "__main__":
+    asyncio.run(write(*sys.argv[1:]))
