@@ -4,6 +4,7 @@
 import asyncio
 import sys
 import threading
+import time
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -56,6 +57,12 @@ class ArqHarness(Harness):
 
     def is_ready(self) -> bool:
         return "redis_version" in self.text
+
+    def stop(self) -> int:
+        """arq ends with 1 when the signal meets a job that has stored its result and not yet
+        returned, with an agent or without; nothing outside tells when it has returned."""
+        time.sleep(0.5)
+        return super().stop()
 
     def sending(self, one: Call) -> str:
         given = {"defer_by": one.delay, "limit": one.limit, "expires": one.expires}

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: AGPL-3.0-only
 """A spool that cannot be made, or has no room: the worker goes on, and its log says so."""
 
+import contextlib
 import subprocess
 
 import pytest
@@ -9,6 +10,7 @@ from tests.support.e2e_worker import RESULT_S, agent_lines, app_for, start_worke
 
 TASKS = 600
 LATE = 10
+MOST_LATE = 150
 MOST_LANES = 20
 
 
@@ -65,15 +67,16 @@ def test_spool_that_fills_up_says_what_it_dropped(own_broker, own_server, tmp_pa
     sent = [tasks.odd.delay("x" * 2000) for _ in range(TASKS)]
     assert [r.get(timeout=60) for r in sent] == ["str"] * TASKS
     own_server.start()
-    # What a process had to drop it says with the next event that finds room.
+    # What a process had to drop it says with its next event that finds room. Three events of each
+    # task; beside them each lane says once which source it speaks of.
     late = 0
-    while project.api.totals()["lost"] == 0:
-        assert late < 20 * LATE, "nothing was said to be lost"
+    while project.api.totals()["lost"] == 0 or _produced(project) < 3 * (TASKS + late):
+        assert late < MOST_LATE, f"{_produced(project)} of {3 * (TASKS + late)} accounted for"
         sent = [tasks.nap.delay(0.2) for _ in range(LATE)]
         assert [r.get(timeout=RESULT_S) for r in sent] == [0.2] * LATE
         late += LATE
-    # Three events of each task; beside them each lane says once which source it speaks of.
-    eventually(lambda: _produced(project) >= 3 * (TASKS + late), 30)
+        with contextlib.suppress(AssertionError):
+            eventually(lambda late=late: _produced(project) >= 3 * (TASKS + late), 5)
     worker.stop()
     assert _produced(project) - 3 * (TASKS + late) <= MOST_LANES
 
