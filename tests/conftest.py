@@ -38,6 +38,21 @@ def pytest_unconfigure():
         folder.cleanup()
 
 
+REAL_PROCESSES = ("engine", "e2e", "packaging")
+
+
+@pytest.hookimpl(trylast=True)  # after the folders have marked theirs
+def pytest_collection_modifyitems(items):
+    """A test with real processes gets a second go: a busy machine is no news about the product.
+
+    The summary names each as RERUN: that is a defect of the test, or a rare one of the product,
+    and worth a look.
+    """
+    for item in items:
+        if any(item.get_closest_marker(name) for name in REAL_PROCESSES):
+            item.add_marker(pytest.mark.flaky(reruns=1))
+
+
 @pytest.fixture
 def settings(tmp_path):
     """Settings on an empty data folder of this test."""
