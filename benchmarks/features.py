@@ -18,6 +18,7 @@ from typing import Any
 from unittest.mock import patch
 
 from benchmarks import inprocess
+
 from queuedeck.history.sqlite import store
 from queuedeck.history.sqlite.failures import Failures
 from queuedeck.history.sqlite.rollups import Rollups

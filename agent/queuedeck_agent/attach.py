@@ -176,7 +176,7 @@ def _of_rq(words: list[str]) -> Decision:
 def attach_celery() -> None:
     """Called after the import of `celery.signals`: connects to the signals of boot, no more."""
     if _attaches():
-        from queuedeck_agent.engines.celery_boot import Boot
+        from queuedeck_agent.engines.celery.boot import Boot
 
         Boot(start_agent).connect()
 
@@ -184,7 +184,7 @@ def attach_celery() -> None:
 def attach_rq() -> None:
     """Called after the import of `rq.worker`: puts steps around RQ's methods, no more."""
     if _attaches():
-        from queuedeck_agent.engines.rq_boot import Boot
+        from queuedeck_agent.engines.rq.boot import Boot
 
         Boot(start_agent).connect()
 
@@ -192,7 +192,7 @@ def attach_rq() -> None:
 def attach_huey() -> None:
     """Called after the import of `huey.api`: puts steps around Huey's methods, no more."""
     if _attaches():
-        from queuedeck_agent.engines.huey_boot import Boot
+        from queuedeck_agent.engines.huey.boot import Boot
 
         Boot(start_agent).connect()
 
@@ -200,7 +200,7 @@ def attach_huey() -> None:
 def attach_arq() -> None:
     """Called after the import of `arq.worker`: puts steps around arq's methods, no more."""
     if _attaches():
-        from queuedeck_agent.engines.arq_boot import Boot
+        from queuedeck_agent.engines.arq.boot import Boot
 
         Boot(start_agent).connect()
 
@@ -208,7 +208,7 @@ def attach_arq() -> None:
 def attach_dramatiq() -> None:
     """Called after the import of `dramatiq.broker`: brokers get our middlewares, no more."""
     if _attaches():
-        from queuedeck_agent.engines.dramatiq_boot import follow_brokers
+        from queuedeck_agent.engines.dramatiq.boot import follow_brokers
 
         follow_brokers(start_agent)
 
@@ -216,7 +216,7 @@ def attach_dramatiq() -> None:
 def attach_taskiq() -> None:
     """Called after the import of `taskiq.abc.broker`: brokers get our middlewares, no more."""
     if _attaches():
-        from queuedeck_agent.engines.taskiq_boot import follow_brokers
+        from queuedeck_agent.engines.taskiq.boot import follow_brokers
 
         follow_brokers(start_agent)
 

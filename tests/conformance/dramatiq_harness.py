@@ -11,8 +11,8 @@ from dramatiq.results import ResultFailure, ResultMissing
 from dramatiq.results.backends import RedisBackend
 from tests.conformance.harness import BROKER, TASKS, Call, Harness
 
-from queuedeck_agent.engines import dramatiq_boot
-from queuedeck_agent.engines.dramatiq import DramatiqEngine
+from queuedeck_agent.engines.dramatiq import boot as dramatiq_boot
+from queuedeck_agent.engines.dramatiq.adapter import DramatiqEngine
 
 _NO_STOP = "A running message is a thread of its worker, which Python cannot stop."
 _NO_LOST = (

@@ -9,7 +9,7 @@ from redis import Redis
 from rq.job import Job
 from tests.conformance.harness import BROKER, Call, Harness
 
-from queuedeck_agent.engines.rq import RqEngine
+from queuedeck_agent.engines.rq.adapter import RqEngine
 
 
 class RqHarness(Harness):

@@ -13,8 +13,8 @@ import redis
 from tests.conformance import taskiq_app
 from tests.conformance.harness import BROKER, Call, Harness
 
-from queuedeck_agent.engines import taskiq_boot
-from queuedeck_agent.engines.taskiq import TaskiqEngine
+from queuedeck_agent.engines.taskiq import boot as taskiq_boot
+from queuedeck_agent.engines.taskiq.adapter import TaskiqEngine
 
 _NO_LOST = "taskiq tells nobody that a process died, and a list keeps nothing of what it gave out."
 

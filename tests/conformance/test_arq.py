@@ -17,8 +17,8 @@ from tests.conformance.harness import Call, Harness
 
 from queuedeck_agent import wire
 from queuedeck_agent.engines import sources
-from queuedeck_agent.engines.arq import ArqEngine
-from queuedeck_agent.engines.arq_boot import Boot
+from queuedeck_agent.engines.arq.adapter import ArqEngine
+from queuedeck_agent.engines.arq.boot import Boot
 
 pytestmark = pytest.mark.engine
 

@@ -12,7 +12,7 @@ from tests.conformance.behaviours import *  # noqa: F403
 from tests.conformance.harness import BROKER, Call, Harness
 
 from queuedeck_agent import wire
-from queuedeck_agent.engines.celery import CeleryEngine
+from queuedeck_agent.engines.celery.adapter import CeleryEngine
 
 pytestmark = pytest.mark.engine
 

@@ -12,9 +12,9 @@ from tests.conformance.behaviours import *  # noqa: F403
 from tests.conformance.harness import Call, Harness
 
 from queuedeck_agent import wire
-from queuedeck_agent.engines.huey import HueyEngine
-from queuedeck_agent.engines.huey_boot import Boot
-from queuedeck_agent.engines.huey_source import find_source
+from queuedeck_agent.engines.huey.adapter import HueyEngine
+from queuedeck_agent.engines.huey.boot import Boot
+from queuedeck_agent.engines.huey.source import find_source
 
 pytestmark = pytest.mark.engine
 

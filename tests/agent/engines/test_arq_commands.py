@@ -20,8 +20,8 @@ from tests.support.celery_worker import BROKER, eventually
 
 from queuedeck_agent import config, wire
 from queuedeck_agent.agent import Agent
-from queuedeck_agent.engines.arq import ArqEngine
-from queuedeck_agent.engines.arq_boot import Boot
+from queuedeck_agent.engines.arq.adapter import ArqEngine
+from queuedeck_agent.engines.arq.boot import Boot
 from queuedeck_agent.errors import CommandRefused
 
 pytestmark = pytest.mark.engine

@@ -15,7 +15,7 @@ from tests.support.celery_worker import BROKER, eventually
 
 from queuedeck_agent import wire
 from queuedeck_agent.dsn import SealKey
-from queuedeck_agent.engines import arq_call
+from queuedeck_agent.engines.arq import call as arq_call
 from queuedeck_agent.seal import Seals
 
 pytestmark = pytest.mark.engine

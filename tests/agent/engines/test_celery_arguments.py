@@ -11,8 +11,8 @@ from celery.utils.saferepr import saferepr
 
 from queuedeck_agent import capture
 from queuedeck_agent.capture_walk import REPR_KEY
-from queuedeck_agent.engines import celery_call
-from queuedeck_agent.engines.celery_arguments import Arguments
+from queuedeck_agent.engines.celery import call as celery_call
+from queuedeck_agent.engines.celery.arguments import Arguments
 
 LIMIT = 1024
 DEEP: dict[str, Any] = {"a": {"b": {"c": {"d": "hidden by depth"}, "e": [1]}, "f": "seen"}}

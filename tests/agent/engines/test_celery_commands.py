@@ -13,7 +13,7 @@ from tests.support.celery_worker import Worker, eventually
 
 from queuedeck_agent import config, wire
 from queuedeck_agent.agent import Agent
-from queuedeck_agent.engines.celery import CeleryEngine
+from queuedeck_agent.engines.celery.adapter import CeleryEngine
 from queuedeck_agent.errors import CommandRefused
 
 pytestmark = pytest.mark.engine

@@ -12,7 +12,7 @@ from tests.support.celery_worker import BROKER, Worker
 
 from queuedeck_agent import wire
 from queuedeck_agent.dsn import SealKey
-from queuedeck_agent.engines import celery_call
+from queuedeck_agent.engines.celery import call as celery_call
 from queuedeck_agent.seal import Seals
 
 pytestmark = pytest.mark.engine

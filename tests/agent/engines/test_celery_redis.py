@@ -8,7 +8,7 @@ import pytest
 from celery import Celery
 from tests.support.celery_worker import BROKER
 
-from queuedeck_agent.engines import celery_redis
+from queuedeck_agent.engines.celery import redis as celery_redis
 
 
 @pytest.fixture

@@ -17,7 +17,8 @@ from tests.support.dramatiq_worker import Worker
 
 from queuedeck_agent import config, wire
 from queuedeck_agent.agent import Agent
-from queuedeck_agent.engines import dramatiq_boot, dramatiq_call
+from queuedeck_agent.engines.dramatiq import boot as dramatiq_boot
+from queuedeck_agent.engines.dramatiq import call as dramatiq_call
 from queuedeck_agent.errors import CommandRefused
 
 pytestmark = pytest.mark.engine

@@ -11,7 +11,8 @@ from tests.support.dramatiq_worker import Worker
 
 from queuedeck_agent import wire
 from queuedeck_agent.dsn import SealKey
-from queuedeck_agent.engines import dramatiq_boot, dramatiq_call
+from queuedeck_agent.engines.dramatiq import boot as dramatiq_boot
+from queuedeck_agent.engines.dramatiq import call as dramatiq_call
 from queuedeck_agent.seal import Seals
 
 pytestmark = pytest.mark.engine

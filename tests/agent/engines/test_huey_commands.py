@@ -17,8 +17,8 @@ from tests.support.huey_worker import Worker
 
 from queuedeck_agent import config, wire
 from queuedeck_agent.agent import Agent
-from queuedeck_agent.engines.huey import HueyEngine
-from queuedeck_agent.engines.huey_boot import Boot
+from queuedeck_agent.engines.huey.adapter import HueyEngine
+from queuedeck_agent.engines.huey.boot import Boot
 from queuedeck_agent.errors import CommandRefused
 
 pytestmark = pytest.mark.engine

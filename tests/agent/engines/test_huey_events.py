@@ -14,7 +14,8 @@ from tests.support.huey_worker import Worker
 
 from queuedeck_agent import wire
 from queuedeck_agent.dsn import SealKey
-from queuedeck_agent.engines import huey_call, huey_stamp
+from queuedeck_agent.engines.huey import call as huey_call
+from queuedeck_agent.engines.huey import stamp as huey_stamp
 from queuedeck_agent.seal import Seals
 
 pytestmark = pytest.mark.engine

@@ -16,7 +16,8 @@ from tests.support.taskiq_worker import ListQueueBroker, Worker
 
 from queuedeck_agent import config, wire
 from queuedeck_agent.agent import Agent
-from queuedeck_agent.engines import taskiq_boot, taskiq_call
+from queuedeck_agent.engines.taskiq import boot as taskiq_boot
+from queuedeck_agent.engines.taskiq import call as taskiq_call
 from queuedeck_agent.errors import CommandRefused
 
 pytestmark = pytest.mark.engine

@@ -13,7 +13,8 @@ from tests.support.taskiq_worker import Worker
 
 from queuedeck_agent import wire
 from queuedeck_agent.dsn import SealKey
-from queuedeck_agent.engines import taskiq_boot, taskiq_call
+from queuedeck_agent.engines.taskiq import boot as taskiq_boot
+from queuedeck_agent.engines.taskiq import call as taskiq_call
 from queuedeck_agent.seal import Seals
 
 pytestmark = pytest.mark.engine

@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Everything about arq: `boot.py` attaches, `adapter.py` joins the parts."""

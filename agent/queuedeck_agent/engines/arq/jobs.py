@@ -1,0 +1,244 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What happens to a job in a worker.
+
+arq's own hooks know neither arguments nor results nor errors, and are not called at all for jobs
+that expired, are unknown, or were aborted before they started. So three places are watched: the
+function's task (`started`, `returned`, `raised`), what the worker stores as the result
+(`concluded`), and how it closes the job (`finished`, `refused`).
+"""
+
+import asyncio
+import os
+import socket
+import time
+import traceback
+from typing import Any
+
+from queuedeck_agent import capture, wire
+from queuedeck_agent.engines.arq.call import stamp_in
+from queuedeck_agent.engines.arq.publish import PublishHooks
+
+INTERRUPTED = "The worker was stopped while the job ran. arq runs it again, as another attempt."
+
+
+class Run:
+    """One job in this worker, from the moment it was taken."""
+
+    __slots__ = (
+        "aborted", "at_us", "attempt", "concluded", "data", "ended", "error", "job_id", "name",
+        "now_ns", "published_us", "result", "root_id", "score", "stamp", "started", "took_us",
+        "worker",
+    )  # fmt: skip
+
+    def __init__(self, worker: Any, job_id: str, score: int) -> None:
+        self.worker = worker
+        self.job_id = job_id
+        self.score = score
+        self.name = ""
+        self.attempt = 1
+        self.published_us = 0
+        self.root_id = ""
+        self.stamp: dict[str, Any] = {}
+        self.data = b""
+        self.started = False
+        self.ended = False
+        self.aborted = False
+        self.error: BaseException | None = None
+        self.concluded: Any = None
+        """The exception that arq stores as the result."""
+        self.result = b""
+        self.now_ns = 0
+        self.at_us = 0
+        self.took_us = -1
+
+    def read(self, message: Any, data: bytes) -> None:
+        """The message as arq's worker has it now."""
+        self.stamp = stamp_in(message)
+        self.root_id = str(self.stamp.get("r") or "")
+        if not self.stamp.get("s"):
+            self.data = data
+
+    def finish(self) -> None:
+        """Takes the time."""
+        self.at_us = time.time_ns() // 1_000
+        self.took_us = (time.monotonic_ns() - self.now_ns) // 1_000
+
+
+class JobHooks:
+    """For all workers of one source in this process."""
+
+    def __init__(self, publishing: PublishHooks) -> None:
+        self.agent = publishing.agent
+        self.arguments = publishing.arguments
+        self.source = publishing.source
+        self.emit = self.agent.recorder.emit
+
+    def started(self, run: Run, ctx: "dict[str, Any]", args: Any, kwargs: Any) -> None:
+        """The attempt begins. Arguments are captured here if the sender had no agent."""
+        at_us = time.time_ns() // 1_000
+        run.started = True
+        run.attempt = int(ctx.get("job_try") or 1)
+        queue = str(run.worker.queue_name)
+        shown = sealed = b""
+        if not run.stamp.get("c"):
+            shown = self.arguments.show(run.name, args, kwargs)
+        if not run.stamp.get("s"):
+            sealed = self.arguments.seal(run.name, run.job_id, queue, run.data)
+        run.data = b""
+        eta_us = run.score * 1_000
+        self.emit(
+            wire.TaskStarted(
+                at_us,
+                self.source,
+                run.job_id,
+                run.attempt,
+                run.name,
+                worker_name(run.worker),
+                queue,
+                shown,
+                sealed,
+                run.published_us,
+                str(run.stamp.get("p") or ""),
+                run.root_id,
+                release=self.agent.config.release,
+                eta_us=eta_us if run.published_us < eta_us else 0,
+                pid=os.getpid(),
+            )
+        )
+        run.now_ns = time.monotonic_ns()
+
+    def returned(self, run: Run, value: Any) -> None:
+        """The body is over; the job is not closed yet."""
+        run.finish()
+        if self.agent.config.capture_results:
+            run.result = capture.result(value)
+
+    def raised(self, run: Run, error: BaseException) -> None:
+        """An exception, a time limit, an abort, or the end of the worker."""
+        run.finish()
+        run.error = error
+        run.aborted = run.job_id in run.worker.aborting_tasks
+
+    def finished(self, run: Run, finish: bool) -> None:
+        """arq closes the job, or leaves it in the queue for another attempt."""
+        if run.ended or not run.started:
+            return
+        run.ended = True
+        error, run.error = run.error, None
+        about = (run.at_us, self.source, run.job_id, run.attempt)
+        worker = worker_name(run.worker)
+        if error is None:
+            self.emit(wire.TaskSucceeded(*about, run.took_us, run.result, run.name, worker))
+        elif not finish:
+            self._retrying(run, error, worker)
+        elif isinstance(error, asyncio.CancelledError) and run.aborted:
+            self.emit(wire.TaskCancelled(*about, "terminated", run.name, worker))
+        else:
+            self._failed(run, error, worker)
+
+    def refused(self, run: Run) -> None:
+        """A job that does not run: expired, unknown, unreadable, aborted, out of attempts."""
+        if run.ended:
+            return
+        run.ended = True
+        error = run.concluded
+        about = (time.time_ns() // 1_000, self.source, run.job_id, run.attempt)
+        worker = worker_name(run.worker)
+        if isinstance(error, asyncio.CancelledError):
+            self.emit(wire.TaskCancelled(*about, "revoked", run.name, worker))
+        elif type(error).__name__ == "JobExecutionFailed" and str(error) == "job expired":
+            self.emit(wire.TaskCancelled(*about, "expired", run.name, worker))
+        else:
+            known = isinstance(error, BaseException)
+            self.emit(
+                wire.TaskFailed(
+                    *about,
+                    capture.exception_name(error) if known else "arq.worker.JobExecutionFailed",
+                    capture.exception_message(error) if known else "",
+                    reason="rejected",
+                    name=run.name,
+                    worker=worker,
+                )
+            )
+
+    def _retrying(self, run: Run, error: BaseException, worker: str) -> None:
+        stopped = isinstance(error, asyncio.CancelledError)
+        defer_ms = getattr(error, "defer_score", None) or 0
+        reason = _reason_of(error)
+        self.emit(
+            wire.TaskRetrying(
+                run.at_us,
+                self.source,
+                run.job_id,
+                run.attempt,
+                capture.exception_name(reason),
+                INTERRUPTED if stopped else _message(reason),
+                "" if stopped else _trace(reason),
+                run.took_us,
+                run.at_us + int(defer_ms) * 1_000 if defer_ms else 0,
+                run.name,
+                worker,
+            )
+        )
+
+    def _failed(self, run: Run, error: BaseException, worker: str) -> None:
+        """`wait_for` cancels the function at its time limit, so that sees no TimeoutError."""
+        limited = isinstance(error, asyncio.CancelledError) and _is_at_its_limit(run)
+        limit_s = limit_of(run)
+        self.emit(
+            wire.TaskFailed(
+                run.at_us,
+                self.source,
+                run.job_id,
+                run.attempt,
+                "TimeoutError" if limited else capture.exception_name(error),
+                f"The job ran longer than its time limit of {limit_s:g} s."
+                if limited
+                else capture.exception_message(error),
+                _trace(run.concluded if limited else error),
+                run.took_us,
+                "timeout" if limited else "error",
+                run.name,
+                worker,
+            )
+        )
+
+
+def worker_name(worker: Any) -> str:
+    """arq has no names for workers."""
+    return f"{worker.queue_name}@{socket.gethostname()}"
+
+
+def limit_of(run: Run) -> float:
+    """Seconds that arq lets this job run; 0 for no limit."""
+    function = run.worker.functions.get(run.name)
+    own = getattr(function, "timeout_s", None)
+    return float((run.worker.job_timeout_s if own is None else own) or 0)
+
+
+def _is_at_its_limit(run: Run) -> bool:
+    if run.concluded is not None:
+        return isinstance(run.concluded, (TimeoutError, asyncio.TimeoutError))
+    # No result is kept. With `retry_jobs` a stopped worker does not close its jobs.
+    return bool(run.worker.retry_jobs) or run.took_us >= limit_of(run) * 900_000
+
+
+def _reason_of(error: BaseException) -> BaseException:
+    """`except KeyError as error: raise Retry from error`: the job is retried for the KeyError."""
+    if type(error).__name__ != "Retry":
+        return error
+    before = None if error.__suppress_context__ else error.__context__
+    return error.__cause__ or before or error
+
+
+def _message(error: BaseException) -> str:
+    if type(error).__name__ == "Retry" and hasattr(error, "defer_score"):
+        return capture.exception_message(error) or repr(error)
+    return capture.exception_message(error)
+
+
+def _trace(error: BaseException | None) -> str:
+    if error is None:
+        return ""
+    lines = traceback.format_exception(type(error), error, error.__traceback__)
+    return capture.traceback("".join(lines))

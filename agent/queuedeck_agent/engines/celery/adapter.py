@@ -1,0 +1,183 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The Celery adapter: which hook is connected to which signal, and what Celery can do.
+
+Only `celery.signals` may be imported when this module is: the rest of Celery may be half-imported.
+"""
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+from queuedeck_agent import wire
+from queuedeck_agent.agent import Agent
+from queuedeck_agent.engines import sources
+from queuedeck_agent.engines.celery import source as celery_source
+from queuedeck_agent.engines.celery.arguments import Arguments
+from queuedeck_agent.engines.celery.commands import STOPPABLE_POOLS, Commands
+from queuedeck_agent.engines.celery.limits import Running
+from queuedeck_agent.engines.celery.publish import PublishHooks, follow_schedules
+from queuedeck_agent.engines.celery.tasks import TaskHooks
+from queuedeck_agent.engines.celery.worker import WorkerHooks
+from queuedeck_agent.errors import CommandRefused
+
+MAX_TASK_NAMES = 1000
+_NOT_YET = "This version of the agent does not do it for Celery yet."
+
+
+class CeleryEngine:
+    """One Celery application in this process."""
+
+    name = "celery"
+    supports = ">=5.6,<5.7"
+
+    def __init__(self, app: Any, role: str, worker: Any = None) -> None:
+        self.app = app
+        self.role = role
+        """`worker`, `scheduler` or `producer`."""
+        self.worker = worker
+        """Celery's WorkController, in a worker's parent process."""
+        self.source = celery_source.find_source(app)
+        self.version = _celery_version()
+        self.publishing: PublishHooks | None = None
+        self.commands: Commands | None = None
+        self._connected: list[tuple[Any, str]] = []
+
+    def capabilities(self) -> tuple[wire.Capability, ...]:
+        """Retry and cancel; stopping a running task depends on the pool."""
+        pool = self.pool
+        stop = wire.Capability(
+            "terminate",
+            "native",
+            "Kills the process of the task; Celery starts another.",
+        )
+        if pool and pool not in STOPPABLE_POOLS:
+            stop = wire.Capability(
+                "terminate", "none", f"A {pool} pool cannot stop a running task."
+            )
+        return (
+            wire.Capability(
+                "retry",
+                "emulated",
+                "Celery has no retry from outside: the original call is sent again under a new "
+                "id, without eta, expiry, links, chain and chord.",
+            ),
+            wire.Capability(
+                "cancel",
+                "native",
+                "A waiting task is revoked and, on Redis, taken out of its queue.",
+            ),
+            stop,
+            *(
+                wire.Capability(verb, "none", _NOT_YET)
+                for verb in ("submit", "pause", "purge", "priority", "move", "worker", "schedule")
+            ),
+        )
+
+    def attach(self, agent: Agent) -> None:
+        """Connects the hooks of this process's role. Forked children inherit them."""
+        running: Running = {}
+        arguments = Arguments(agent, self.app, self.source.key)
+        self.publishing = PublishHooks(agent, arguments, running)
+        self.commands = Commands(agent, arguments)
+        agent.recorder.declare_source(
+            sources.seen(self.name, self.source, self.version, time.time_ns() // 1_000)
+        )
+        if agent.config.capture_args:
+            agent.seals.preload()
+        signals = signals_of_celery()
+        self._connect(signals.before_task_publish, self.publishing.before)
+        self._connect(signals.after_task_publish, self.publishing.after)
+        if self.role == "scheduler":
+            self.follow_schedules()
+        if self.role == "worker":
+            self._attach_worker(agent, arguments, signals)
+
+    def detach(self) -> None:
+        """Takes the hooks away again."""
+        for signal, uid in self._connected:
+            signal.disconnect(dispatch_uid=uid)
+        self._connected.clear()
+
+    def follow_schedules(self) -> None:
+        """Beat, on its own or inside a worker: learns the names of the entries it sends."""
+        if self.publishing is not None:
+            from celery.beat import Scheduler
+
+            follow_schedules(self.publishing, Scheduler)
+
+    def info(self) -> wire.EngineInfo:
+        """Read anew each time: queues can be added while a worker runs."""
+        controller = self.worker
+        queues = tuple(self.app.amqp.queues.consume_from) if controller is not None else ()
+        return wire.EngineInfo(
+            engine=self.name,
+            version=self.version,
+            source=self.source.key,
+            role=self.role,
+            worker=str(controller.hostname) if controller is not None else "",
+            pool=self.pool,
+            slots=int(controller.concurrency or 0) if controller is not None else 0,
+            queues=tuple(str(queue) for queue in queues),
+            capabilities=self.capabilities(),
+            tasks=self._task_names(),
+        )
+
+    def execute(self, command: wire.CommandBody, call: bytes) -> wire.CommandDone:
+        """Carries out a permitted command."""
+        commands = self.commands
+        if commands is None:
+            raise CommandRefused("error", "The Celery adapter is not attached.")
+        commands.pool = self.pool
+        if command.verb == "retry":
+            return commands.retry(command, call)
+        if command.verb == "cancel":
+            return commands.cancel(command)
+        if command.verb == "terminate":
+            return commands.terminate(command)
+        raise CommandRefused("unsupported", f"`{command.verb}`: {_NOT_YET}")
+
+    def _attach_worker(self, agent: Agent, arguments: Arguments, signals: Any) -> None:
+        assert self.publishing is not None  # noqa: S101 - set by attach, the only caller
+        tasks = TaskHooks(agent, arguments, self.publishing)
+        tasks.worker = str(self.worker.hostname)
+        hooks = WorkerHooks(tasks)
+        self._connect(signals.task_received, hooks.received)
+        self._connect(signals.task_revoked, hooks.revoked)
+        self._connect(signals.task_unknown, hooks.unknown)
+        self._connect(signals.task_rejected, hooks.rejected)
+        self._connect(signals.task_prerun, tasks.prerun)
+        self._connect(signals.task_postrun, tasks.postrun)
+        self._connect(signals.task_failure, tasks.failed)
+        self._connect(signals.task_internal_error, tasks.broken)
+        self._connect(signals.task_retry, tasks.retrying)
+
+    def _connect(self, signal: Any, receiver: Callable[..., None]) -> None:
+        uid = f"queuedeck-{signal.name}"
+        signal.connect(receiver, weak=False, dispatch_uid=uid)
+        self._connected.append((signal, uid))
+
+    @property
+    def pool(self) -> str:
+        """Celery's short name of the pool: the option's text, or the module of the class."""
+        pool = getattr(self.worker, "pool_cls", None)
+        if pool is None:
+            return ""
+        name = pool if isinstance(pool, str) else str(pool.__module__)
+        return name.rpartition(":")[0].rpartition(".")[2] or name.rpartition(".")[2]
+
+    def _task_names(self) -> tuple[str, ...]:
+        names = sorted(name for name in self.app.tasks if not name.startswith("celery."))
+        return tuple(names[:MAX_TASK_NAMES])
+
+
+def signals_of_celery() -> Any:
+    """Imported late: see above."""
+    from celery import signals
+
+    return signals
+
+
+def _celery_version() -> str:
+    import celery
+
+    return str(celery.__version__)

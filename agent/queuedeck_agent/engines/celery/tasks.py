@@ -1,0 +1,315 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Hooks of running a task: in a pool's child, or in the worker itself where the pool has none."""
+
+import sys
+import time
+from typing import Any
+
+from queuedeck_agent import capture, wire
+from queuedeck_agent.agent import Agent
+from queuedeck_agent.engines.celery.arguments import Arguments
+from queuedeck_agent.engines.celery.limits import Running, absorbs, hook
+from queuedeck_agent.engines.celery.publish import STAMP, PublishHooks, instant_us
+
+_MAX_REMEMBERED = 10_000
+"""Retried tasks whose attempt the parent remembers, and outcomes that it has reported."""
+
+
+_NOTHING: dict[str, Any] = {}
+_now_ns = time.monotonic_ns
+_clock_ns = time.time_ns
+
+
+class Run:
+    """One execution in this process, from prerun to postrun."""
+
+    __slots__ = ("attempt", "name", "replaced", "started_ns", "worker")
+
+    def __init__(self, name: str, attempt: int, worker: str) -> None:
+        self.name = name
+        self.attempt = attempt
+        self.worker = worker
+        self.replaced = False
+        self.started_ns = _now_ns()
+
+    def took_us(self) -> int:
+        return (_now_ns() - self.started_ns) // 1_000
+
+
+class TaskHooks:
+    """Every method is a receiver of the Celery signal that `celery.py` connects it to."""
+
+    def __init__(self, agent: Agent, arguments: Arguments, publishing: PublishHooks) -> None:
+        self.agent = agent
+        self.recorder = agent.recorder
+        self.emit = agent.recorder.emit
+        self.arguments = arguments
+        self.source = arguments.source
+        self.publishing = publishing
+        self.running: Running = publishing.running
+        self.worker = ""
+        """The worker's name, as the parent knows it."""
+        self.release = agent.config.release
+        self.shows_results = agent.config.capture_results
+        self.attempts: dict[str, int] = {}
+        """In the parent: the attempt of tasks that Celery retried."""
+        self._reported: dict[tuple[str, int], None] = {}
+
+    def prerun(
+        self,
+        sender: Any = None,
+        task_id: Any = None,
+        args: Any = None,
+        kwargs: Any = None,
+        **_: Any,
+    ) -> None:
+        """The attempt begins. Arguments are captured here if the publisher had no agent."""
+        try:
+            self._began(sender, task_id, args, kwargs)
+        except Exception as error:
+            if not absorbs(error, f"{__name__}.prerun", self.running):
+                raise
+
+    def _began(self, sender: Any, task_id: Any, args: Any, kwargs: Any) -> None:
+        name: str = sender.name
+        if name.startswith("celery."):
+            return
+        headers: dict[str, Any] = sender.request_stack.top.__dict__
+        get = headers.get
+        if get("is_eager"):
+            return
+        at_us = _clock_ns() // 1_000
+        attempt = (get("retries") or 0) + 1
+        worker: str = get("hostname") or self.worker
+        run = self.running[task_id] = Run(name, attempt, worker)
+        delivery: dict[str, Any] = get("delivery_info") or _NOTHING
+        stamp: Any = get(STAMP) or (get("headers") or _NOTHING).get(STAMP)
+        published_us = (stamp.get("at") or 0) if type(stamp) is dict else 0
+        shown = sealed = b""
+        interrupted: Exception | None = None
+        if not published_us or not stamp.get("c"):
+            try:
+                shown, sealed = self.arguments.take(
+                    name, task_id, args, kwargs, headers, delivery, headers
+                )
+            except Exception as error:  # noqa: BLE001 - raised again below
+                interrupted = error  # a time limit, most likely: the start is told all the same
+        eta, parent = get("eta"), get("parent_id")
+        plain_queue = not delivery.get("exchange") and delivery.get("routing_key")
+        self.emit(
+            wire.TaskStarted(
+                at_us,
+                self.source,
+                task_id,
+                attempt,
+                name,
+                worker,
+                plain_queue or self.publishing.queue_in(delivery),
+                shown,
+                sealed,
+                published_us,
+                parent if parent and parent != task_id else "",
+                get("root_id") or "",
+                get("group") or "",
+                bool(delivery.get("redelivered")),
+                self.release,
+                instant_us(eta) if eta else 0,
+                self.recorder.pid(),
+            )
+        )
+        run.started_ns = _now_ns()
+        if interrupted is not None:
+            raise interrupted
+
+    def postrun(self, task_id: Any = None, retval: Any = None, state: Any = None, **_: Any) -> None:
+        """The attempt is over. Failures and retries were reported by their own signals."""
+        try:
+            self._ended(task_id, retval, state)
+        except Exception as error:
+            if not absorbs(error, f"{__name__}.postrun", self.running):
+                raise
+
+    def _ended(self, task_id: Any, retval: Any, state: Any) -> None:
+        run: Run | None = self.running.pop(task_id, None)
+        if run is None:
+            return
+        if state == "SUCCESS":
+            self.emit(
+                wire.TaskSucceeded(
+                    _clock_ns() // 1_000,
+                    self.source,
+                    task_id,
+                    run.attempt,
+                    (_now_ns() - run.started_ns) // 1_000,
+                    capture.result(retval) if self.shows_results else b"",
+                    run.name,
+                    run.worker,
+                )
+            )
+        elif state not in ("FAILURE", "RETRY"):
+            self._ended_oddly(task_id, run, state, retval)
+
+    def _ended_oddly(self, task_id: str, run: Run, state: Any, retval: Any) -> None:
+        """Ignore, Reject, or no state at all: then the process is being stopped, or exited."""
+        at_us = time.time_ns() // 1_000
+        about = (at_us, self.source, task_id, run.attempt)
+        if state == "IGNORED":
+            if not run.replaced:
+                self.emit(wire.TaskCancelled(*about, "ignored", run.name, run.worker))
+        elif state == "REJECTED":
+            if not getattr(retval, "requeue", False):
+                message = capture.exception_message(retval)
+                kind = capture.exception_name(retval)
+                took = run.took_us()
+                self.emit(
+                    wire.TaskFailed(
+                        *about, kind, message, "", took, "rejected", run.name, run.worker
+                    )
+                )
+        elif _is_exiting_by_itself():
+            # Celery closes such a task late (prefork), not at all (threads), or fails over it
+            # (prefork with a JSON result backend).
+            text = "The task ended its process with SystemExit: its outcome is unknown."
+            self.emit(wire.TaskLost(*about, text, run.name, run.worker))
+
+    @hook
+    def failed(
+        self,
+        sender: Any = None,
+        task_id: Any = None,
+        exception: Any = None,
+        einfo: Any = None,
+        **_: Any,
+    ) -> None:
+        """In the child: an exception. In the parent: a hard time limit, or a child that died."""
+        run: Run | None = self.running.get(task_id)
+        name: str = run.name if run else getattr(sender, "name", "") or ""
+        kind = type(exception).__name__
+        if name.startswith("celery.") or (run is None and kind == "Reject"):
+            return
+        attempt = run.attempt if run else self.attempts.pop(task_id, 1)
+        if run is None and remember(self._reported, (task_id, attempt), None):
+            return  # Celery 5.7 reports a hard time limit twice
+        worker = run.worker if run else self.worker
+        about = (time.time_ns() // 1_000, self.source, task_id, attempt)
+        message = capture.exception_message(exception)
+        if kind == "WorkerLostError":
+            self.emit(wire.TaskLost(*about, message, name, worker))
+            return
+        if kind == "TimeLimitExceeded":
+            message = _hard_limit(exception)
+        limits = ("SoftTimeLimitExceeded", "TimeLimitExceeded")
+        self.emit(
+            wire.TaskFailed(
+                *about,
+                capture.exception_name(exception),
+                message,
+                _trace(einfo),
+                run.took_us() if run else -1,
+                "timeout" if kind in limits else "error",
+                name,
+                worker,
+            )
+        )
+
+    @hook
+    def broken(
+        self,
+        sender: Any = None,
+        task_id: Any = None,
+        exception: Any = None,
+        einfo: Any = None,
+        **_: Any,
+    ) -> None:
+        """An error around the task, not in it: the result backend, a handler of the application."""
+        run: Run | None = self.running.pop(task_id, None)
+        name = getattr(sender, "name", "") or ""
+        if name.startswith("celery."):
+            return
+        attempt = run.attempt if run else ((sender.request.retries or 0) + 1)
+        self.emit(
+            wire.TaskFailed(
+                time.time_ns() // 1_000,
+                self.source,
+                task_id,
+                attempt,
+                capture.exception_name(exception),
+                capture.exception_message(exception),
+                _trace(einfo),
+                run.took_us() if run else -1,
+                "error",
+                name,
+                run.worker if run else self.worker,
+            )
+        )
+
+    @hook
+    def retrying(
+        self, sender: Any = None, request: Any = None, reason: Any = None, **named: Any
+    ) -> None:
+        """The task asked for another attempt, which is published already."""
+        if reason is None:
+            return  # the parent lost its broker: the same attempt is delivered again
+        task_id: str = request.id
+        run: Run | None = self.running.get(task_id)
+        if run is None:
+            return
+        cause = reason.exc
+        known = isinstance(cause, BaseException)
+        self.emit(
+            wire.TaskRetrying(
+                time.time_ns() // 1_000,
+                self.source,
+                task_id,
+                run.attempt,
+                capture.exception_name(cause) if known else capture.exception_name(reason),
+                capture.exception_message(cause) if known else capture.text(reason.message or ""),
+                _trace(named.get("einfo")),
+                run.took_us(),
+                _due_us(reason.when),
+                run.name,
+                run.worker,
+            )
+        )
+
+
+def _is_exiting_by_itself() -> bool:
+    """Whether the task raised SystemExit, rather than being stopped by a signal's handler."""
+    error = sys.exc_info()[1]
+    if not isinstance(error, SystemExit) or type(error).__module__.startswith("celery"):
+        return False
+    trace = error.__traceback__
+    while trace is not None:
+        if trace.tb_frame.f_code.co_filename.endswith("billiard/common.py"):
+            return False
+        trace = trace.tb_next
+    return True
+
+
+def _hard_limit(exception: Any) -> str:
+    """The pool gives the seconds and no words."""
+    seconds = next(iter(exception.args), None)
+    length = f" of {seconds:g} s" if isinstance(seconds, (int, float)) else ""
+    return f"The task ran longer than its hard time limit{length}."
+
+
+def _trace(einfo: Any) -> str:
+    found = getattr(einfo, "traceback", None)
+    return capture.traceback(found) if isinstance(found, str) else ""
+
+
+def _due_us(when: Any) -> int:
+    if isinstance(when, (int, float)):
+        return int((time.time() + when) * 1_000_000)
+    return instant_us(when)
+
+
+def remember(known: "dict[Any, Any]", key: Any, value: Any) -> bool:
+    """Adds, and forgets the oldest beyond the limit. True if it was there already."""
+    if key in known:
+        known[key] = value
+        return True
+    if len(known) >= _MAX_REMEMBERED:
+        known.pop(next(iter(known)), None)
+    known[key] = value
+    return False

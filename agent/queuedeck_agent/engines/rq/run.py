@@ -1,0 +1,276 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Steps around running: in the work horse, in a worker without one, and in the parent of a horse.
+
+A horse leaves by `os._exit`, so whatever it has to tell is in its lane before that.
+"""
+
+import os
+import sys
+import time
+from typing import Any
+
+from queuedeck_agent import capture, wire
+from queuedeck_agent.engines.rq import stamp as rq_stamp
+from queuedeck_agent.engines.rq.publish import PublishHooks, attempt_of, name_of
+from queuedeck_agent.guard import contained
+
+_SECOND_US = 1_000_000
+_PATIENCE_S = 60
+"""RQ's parent kills a horse that is so much over its time limit."""
+_RETRY = "rq.job.Retry"
+
+
+class Run:
+    """One execution in this process."""
+
+    __slots__ = ("about", "at_us", "job", "name", "queue", "told", "worker")
+
+    def __init__(
+        self, job: Any, name: str, queue: str, worker: str, at_us: int, about: tuple[str, str, int]
+    ) -> None:
+        self.job = job
+        self.name = name
+        self.queue = queue
+        self.worker = worker
+        self.at_us = at_us
+        self.about = about
+        """(source, job id, attempt)."""
+        self.told = False
+
+
+class RunHooks:
+    """One per process: RQ's workers run one job at a time."""
+
+    def __init__(self, publishing: PublishHooks) -> None:
+        self.publishing = publishing
+        self.agent = publishing.agent
+        self.emit = publishing.emit
+        self.run: Run | None = None
+        self._killed = ""
+        """The job whose horse was found dead."""
+
+    @contained
+    def begins(self, worker: Any, job: Any, queue: Any) -> None:
+        """The worker is about to run a job, in this process."""
+        at_us = time.time_ns() // 1_000
+        stamp = rq_stamp.get(job)
+        if stamp is None or stamp.ended:
+            # Its publisher has no agent. RQ's own time of enqueueing names this run.
+            published_us = rq_stamp.instant_us(job.enqueued_at) or at_us
+            family = (stamp.parent, stamp.root) if stamp is not None else _family_of(job)
+            attempt = 1 if stamp is not None else attempt_of(job)
+            stamp = rq_stamp.Stamp(published_us, attempt, False, "", *family)
+        stamp.name = stamp.name or _real_name(job)
+        rq_stamp.put(job, stamp)
+        about = (self.publishing.source_of(job.connection), job.id, stamp.n)
+        self.run = Run(job, stamp.name, queue.name, worker.name, at_us, about)
+        self.publishing.current, self.publishing.current_id = stamp, job.id
+        if stamp.c or not self.agent.config.capture_args:
+            self._tell_start(b"", b"")
+
+    def calls(self, job: Any) -> None:
+        """The function is imported, its call comes next: the arguments can be shown."""
+        run = self.run
+        if run is not None and not run.told and run.job is job:
+            self._tell_start_with_arguments(run)
+
+    @contained
+    def ends(self) -> None:
+        """The worker is done with the job."""
+        self.run = None
+        self.publishing.current, self.publishing.current_id = None, ""
+        self.publishing.release()
+
+    def may_end(self, job: Any) -> None:
+        """RQ is about to write down that it went well; what follows from it is told after."""
+        self._mark_ended(job)
+        self.publishing.held = []
+
+    @contained
+    def succeeded(self, job: Any) -> None:
+        """RQ has written it down."""
+        run = self.run
+        if run is None:
+            return
+        shows = self.agent.config.capture_results
+        self._tell_start_late()
+        self.emit(
+            wire.TaskSucceeded(
+                time.time_ns() // 1_000,
+                *run.about,
+                max(0, _took_us(job)),
+                capture.result(vars(job).get("_result")) if shows else b"",
+                run.name,
+                run.worker,
+            )
+        )
+
+    @contained
+    def asks_again(self, worker: Any, job: Any, retry: Any) -> None:
+        """The function returned a `Retry`."""
+        run = self.run
+        if run is None:
+            return
+        self._tell_start_late()
+        at_us = time.time_ns() // 1_000
+        tried = job.number_of_retries or 0
+        asked = f"The job returned Retry(max={retry.max}, interval={retry.intervals})."
+        end = (_took_us(job), run.name, run.worker)
+        if tried and tried >= retry.max:
+            self._mark_ended(job)
+            text = f"{asked} It has had its {tried} retries."
+            failed = wire.TaskFailed(at_us, *run.about, _RETRY, text, "", end[0], "error", *end[1:])
+            self.emit(failed)
+            return
+        next_us = at_us + type(retry).get_interval(tried, retry.intervals) * _SECOND_US
+        self.emit(
+            wire.TaskRetrying(at_us, *run.about, _RETRY, asked, "", end[0], next_us, *end[1:])
+        )
+
+    @contained
+    def fails(self, worker: Any, job: Any, text: str) -> None:
+        """RQ is about to write down a failure: in the horse, or in the parent of a dead one."""
+        self._tell_start_late()
+        error = sys.exc_info()[1] if self.run is not None else None
+        about = self._about(job)
+        name, took = name_of(job), _took_us(job) if self.run is not None else -1
+        stopped = getattr(worker, "_stopped_job_id", None) == job.id
+        killed, self._killed = self._killed == job.id, ""
+        if stopped:
+            self._mark_ended(job)
+            self.emit(wire.TaskCancelled(*about, "terminated", name, worker.name))
+        elif job.should_retry:
+            kind, message = _told(error, text)
+            trace = capture.traceback(text) if error is not None else ""
+            next_us = about[0] + job.get_retry_interval() * _SECOND_US
+            self.emit(
+                wire.TaskRetrying(*about, kind, message, trace, took, next_us, name, worker.name)
+            )
+        elif error is None and not _is_overdue(job, killed):
+            self._mark_ended(job)
+            self.emit(wire.TaskLost(*about, _sentence(text), name, worker.name))
+        else:
+            self._mark_ended(job)
+            kind, message = _told(error, text)
+            trace = capture.traceback(text) if error is not None else ""
+            late = error is None or kind.endswith("JobTimeoutException")
+            reason = "timeout" if late else "error"
+            self.emit(
+                wire.TaskFailed(*about, kind, message, trace, took, reason, name, worker.name)
+            )
+
+    @contained
+    def horse_died(self, job: Any) -> None:
+        """In the parent."""
+        self._killed = job.id
+
+    @contained
+    def abandoned(self, job: Any, text: str, retries: bool) -> None:
+        """In any worker: nobody has renewed a started job, so its worker is dead."""
+        stamp = rq_stamp.get(job)
+        if stamp is not None and stamp.ended:
+            return
+        about, name = self._about(job), name_of(job)
+        worker = vars(job).get("worker_name") or ""
+        message = _sentence(text) or "Its worker has not been heard of; RQ gave the job up."
+        if retries:
+            next_us = about[0] + job.get_retry_interval() * _SECOND_US
+            kind = "rq.exceptions.AbandonedJobError"
+            self.emit(wire.TaskRetrying(*about, kind, message, "", -1, next_us, name, worker))
+            return
+        self._mark_ended(job)
+        self.emit(wire.TaskLost(*about, message, name, worker))
+
+    @contained
+    def forced_to_stop(self, worker: Any, job: Any) -> None:
+        """In the parent: a second SIGINT or SIGTERM has killed the horse, and ends the worker."""
+        text = "The worker was stopped by force while it ran."
+        self.emit(wire.TaskLost(*self._about(job), text, name_of(job), worker.name))
+
+    def _about(self, job: Any) -> tuple[int, str, str, int]:
+        at_us = time.time_ns() // 1_000
+        return at_us, self.publishing.source_of(job.connection), job.id, attempt_of(job)
+
+    def _mark_ended(self, job: Any) -> None:
+        stamp = rq_stamp.get(job) or rq_stamp.Stamp(
+            rq_stamp.instant_us(job.enqueued_at), attempt_of(job), False, name_of(job)
+        )
+        stamp.ended = True
+        rq_stamp.put(job, stamp)
+
+    def _tell_start_late(self) -> None:
+        """The function could not be imported, or its arguments not be read."""
+        if self.run is not None:
+            self._tell_start(b"", b"")
+
+    @contained
+    def _tell_start_with_arguments(self, run: Run) -> None:
+        shown = self.publishing.shown(run.job, run.name)
+        self._tell_start(shown, self.publishing.sealed(run.job, run.name) if shown else b"")
+
+    def _tell_start(self, shown: bytes, sealed: bytes) -> None:
+        run = self.run
+        if run is None or run.told:
+            return
+        run.told = True
+        stamp = rq_stamp.get(run.job) or rq_stamp.Stamp()
+        self.emit(
+            wire.TaskStarted(
+                run.at_us,
+                *run.about,
+                run.name,
+                run.worker,
+                run.queue,
+                shown,
+                sealed,
+                stamp.at,
+                stamp.parent,
+                stamp.root,
+                vars(run.job).get("group_id") or "",
+                False,
+                self.agent.config.release,
+                0,
+                os.getpid(),
+            )
+        )
+
+
+def _real_name(job: Any) -> str:
+    """RQ deserialises the job a moment later by itself; if it cannot, it says so."""
+    try:
+        return str(job.func_name or "")
+    except Exception as error:
+        if type(error).__name__ != "DeserializationError":
+            raise
+        return name_of(job)
+
+
+def _family_of(job: Any) -> tuple[str, str]:
+    depends_on = vars(job).get("_dependency_ids")
+    parent = depends_on[0] if depends_on else ""
+    return parent, parent or job.id
+
+
+def _took_us(job: Any) -> int:
+    """As RQ measured it: from before the call to after it."""
+    if not job.started_at or not job.ended_at:
+        return -1
+    return rq_stamp.instant_us(job.ended_at) - rq_stamp.instant_us(job.started_at)
+
+
+def _told(error: BaseException | None, text: str) -> tuple[str, str]:
+    """(qualified name, message) of what ended the attempt."""
+    if error is None:
+        return "WorkHorseTerminated", _sentence(text)
+    return capture.exception_name(error), capture.exception_message(error)
+
+
+def _sentence(text: str) -> str:
+    return capture.text(text.strip().rstrip("; "))
+
+
+def _is_overdue(job: Any, killed: bool) -> bool:
+    """Whether the parent itself killed the horse, because not even the time limit had ended it."""
+    if not killed or not job.timeout or job.timeout < 0 or not job.started_at or not job.ended_at:
+        return False
+    return _took_us(job) >= (job.timeout + _PATIENCE_S) * _SECOND_US
