@@ -15,7 +15,7 @@ help: ## list the targets
 
 install: ## install everything into .venv (needs Python 3.11 or newer; fetches uv)
 	@.ci/install-uv
-	@$$(command -v uv || echo .tools/bin/uv) sync --locked --quiet
+	@$$(command -v uv || echo .tools/bin/uv) sync --locked --quiet --compile-bytecode
 
 demo: install ## see it work: server, broker, Celery worker and tasks, in one command
 	@$(RUN) queuedeck demo
