@@ -19,9 +19,9 @@ from unittest.mock import patch
 
 from benchmarks import inprocess
 
+from queuedeck.history.sql.failures import Failures
+from queuedeck.history.sql.rollups import Rollups
 from queuedeck.history.sqlite import store
-from queuedeck.history.sqlite.failures import Failures
-from queuedeck.history.sqlite.rollups import Rollups
 from queuedeck.live import Live
 
 

@@ -18,7 +18,7 @@ from queuedeck.history.facts import (
     Succeeded,
     fact_of,
 )
-from queuedeck.history.sqlite.packed_facts import pack_fact, pack_facts, unpack_fact, unpack_facts
+from queuedeck.history.sql.packed_facts import pack_fact, pack_facts, unpack_fact, unpack_facts
 from queuedeck.history.states import key_of
 
 KINDS = [Published, Received, Started, Retrying, Lost, Cancelled, Failed, Succeeded]

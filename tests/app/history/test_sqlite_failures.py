@@ -23,9 +23,9 @@ from queuedeck.clock import DAY_US
 from queuedeck.history.derive import derive
 from queuedeck.history.facts import Failed, Retrying, fact_of, parts_of
 from queuedeck.history.records import TaskState
-from queuedeck.history.sqlite import failures
-from queuedeck.history.sqlite.days import DAY_SHIFT
-from queuedeck.history.sqlite.failures import TABLES, Change, Failures, prune
+from queuedeck.history.sql import failures
+from queuedeck.history.sql.days import DAY_SHIFT
+from queuedeck.history.sql.failures import TABLES, Change, Failures, prune
 from queuedeck.history.states import ending_of, merge
 
 IDS = [uuid_of("one"), uuid_of("two"), uuid_of("three")]

@@ -26,11 +26,11 @@ from tests.support.history_events import (
 from queuedeck.clock import DAY_US
 from queuedeck.errors import Unavailable
 from queuedeck.history.records import TaskFilter
-from queuedeck.history.sqlite.days import Days
-from queuedeck.history.sqlite.packed_facts import unpack_facts
+from queuedeck.history.sql.days import Days
+from queuedeck.history.sql.packed_facts import unpack_facts
+from queuedeck.history.sql.writer import Writer
 from queuedeck.history.sqlite.schema import open_writer
 from queuedeck.history.sqlite.store import SqliteHistory
-from queuedeck.history.sqlite.writer import Writer
 
 
 def life(number):
@@ -75,10 +75,10 @@ async def test_a_locked_file_is_unavailable_and_readable(history, tmp_path):
 WRITE_FOR_EVER = """
 import sys
 from pathlib import Path
-from queuedeck.history.sqlite.days import Days
-from queuedeck.history.sqlite.packed_facts import unpack_facts
+from queuedeck.history.sql.days import Days
+from queuedeck.history.sql.packed_facts import unpack_facts
 from queuedeck.history.sqlite.schema import open_writer
-from queuedeck.history.sqlite.writer import Writer
+from queuedeck.history.sql.writer import Writer
 from tests.app.history.test_sqlite_faults import life
 from tests.support.history_events import NOW_US, batch, source_seen
 

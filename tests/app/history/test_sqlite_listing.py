@@ -17,7 +17,7 @@ from tests.support.history_events import (
 
 from queuedeck.errors import Invalid
 from queuedeck.history.records import TaskFilter, TaskState
-from queuedeck.history.sqlite import walk
+from queuedeck.history.sql import walk
 
 NAMES = ["app.mail.send", "app.mail.digest", "app.pay.charge", "lib.[x]"]
 QUEUES = ["mail", "pay"]
@@ -154,7 +154,7 @@ async def test_a_word_that_no_task_has_is_no_search(full, monkeypatch):
 
 
 async def test_names_beyond_the_stream_limit_are_found_by_walking(full, monkeypatch):
-    monkeypatch.setattr("queuedeck.history.sqlite.search.MOST_STREAMS", 1)
+    monkeypatch.setattr("queuedeck.history.sql.search.MOST_STREAMS", 1)
     for text in ("app", uuid_of("3")[:8], "order-1"):
         rows, _ = await all_pages(full, TaskFilter(texts=(text,)))
         everything, _ = await all_pages(full, TaskFilter(), 500)

@@ -14,14 +14,14 @@ from tests.support.history_events import NOW_US, Dictionary, batch, events_of, u
 from queuedeck.history.derive import derive
 from queuedeck.history.facts import fact_of
 from queuedeck.history.records import TaskState
-from queuedeck.history.sqlite.days import read_days
-from queuedeck.history.sqlite.identity import unpack
-from queuedeck.history.sqlite.names import STATE_NUMBERS
-from queuedeck.history.sqlite.packed_facts import unpack_fact, unpack_facts
+from queuedeck.history.sql.days import read_days
+from queuedeck.history.sql.identity import unpack
+from queuedeck.history.sql.names import STATE_NUMBERS
+from queuedeck.history.sql.packed_facts import unpack_fact, unpack_facts
+from queuedeck.history.sql.tasks import FLAG_CONFLICT
+from queuedeck.history.sql.totals import read_totals
+from queuedeck.history.sql.writer import Writer
 from queuedeck.history.sqlite.schema import open_writer
-from queuedeck.history.sqlite.tasks import FLAG_CONFLICT
-from queuedeck.history.sqlite.totals import read_totals
-from queuedeck.history.sqlite.writer import Writer
 from queuedeck.history.states import generation_of, merge
 
 IDS = [uuid_of("one"), uuid_of("two").replace("-", ""), "cron:nightly/1"]

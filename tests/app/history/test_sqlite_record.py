@@ -26,7 +26,7 @@ from tests.support.history_events import (
 from queuedeck.clock import DAY_US
 from queuedeck.errors import NotFound, Unavailable
 from queuedeck.history.records import Poison, TaskFilter, TaskState
-from queuedeck.history.sqlite.lanes import KEPT_RAW_BYTES, KEPT_SPOILT
+from queuedeck.history.sql.lanes import KEPT_RAW_BYTES, KEPT_SPOILT
 from queuedeck.history.sqlite.schema import LAYOUT
 from queuedeck.history.sqlite.store import SqliteHistory
 
@@ -333,7 +333,7 @@ async def test_what_was_stored_is_there_after_opening_again(history, tmp_path):
 async def test_tasks_go_on_whether_they_are_remembered_or_read_again(
     history, monkeypatch, remembered
 ):
-    monkeypatch.setattr("queuedeck.history.sqlite.tasks.MOST_RECENT", remembered)
+    monkeypatch.setattr("queuedeck.history.sql.tasks.MOST_RECENT", remembered)
     ids = [uuid_of(str(number)) for number in range(6)]
     lives = [
         [source_seen(), *(published(one, 0) for one in ids)],

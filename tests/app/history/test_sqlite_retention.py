@@ -21,11 +21,11 @@ from tests.support.history_events import (
 
 from queuedeck.clock import DAY_US
 from queuedeck.history.records import TaskFilter
-from queuedeck.history.sqlite import upkeep
-from queuedeck.history.sqlite.days import TABLES, has_day, read_days
+from queuedeck.history.sql import upkeep
+from queuedeck.history.sql.days import TABLES, has_day, read_days
+from queuedeck.history.sql.writer import Writer
 from queuedeck.history.sqlite.schema import open_reader, open_writer
 from queuedeck.history.sqlite.store import SqliteHistory
-from queuedeck.history.sqlite.writer import Writer
 
 TODAY = NOW_US // DAY_US
 KEEP = 5

@@ -23,8 +23,8 @@ from queuedeck.history.derive import derive
 from queuedeck.history.facts import fact_of
 from queuedeck.history.histogram import histogram_of, unpack
 from queuedeck.history.rollups import contributions
-from queuedeck.history.sqlite import rollups
-from queuedeck.history.sqlite.rollups import EVERYTHING, GRAINS, OTHER, TABLES, Rollups, prune
+from queuedeck.history.sql import rollups
+from queuedeck.history.sql.rollups import EVERYTHING, GRAINS, OTHER, TABLES, Rollups, prune
 from queuedeck.history.states import merge
 
 IDS = [uuid_of("one"), uuid_of("two"), "cron:nightly/1"]

@@ -20,7 +20,7 @@ from tests.support.history_events import (
 )
 
 from queuedeck.domain.tasks.filters import parse
-from queuedeck.history.sqlite import fulltext, walk
+from queuedeck.history.sql import fulltext, walk
 from queuedeck.history.sqlite.store import SqliteHistory
 
 S, M, H = 1_000_000, 60_000_000, 3_600_000_000

@@ -19,9 +19,9 @@ from tests.support.history_events import (
 )
 
 from queuedeck.domain.tasks.filters import parse
-from queuedeck.history.sqlite import walk
-from queuedeck.history.sqlite.listing import list_tasks
-from queuedeck.history.sqlite.rows import Words
+from queuedeck.history.sql import walk
+from queuedeck.history.sql.listing import list_tasks
+from queuedeck.history.sql.rows import Words
 from queuedeck.history.sqlite.schema import open_reader
 from queuedeck.history.sqlite.store import SqliteHistory
 

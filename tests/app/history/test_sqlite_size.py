@@ -18,9 +18,9 @@ from tests.support.history_events import (
     succeeded,
 )
 
+from queuedeck.history.sql.upkeep import used_bytes
+from queuedeck.history.sql.writer import Writer
 from queuedeck.history.sqlite.schema import open_writer
-from queuedeck.history.sqlite.upkeep import used_bytes
-from queuedeck.history.sqlite.writer import Writer
 
 BYTES_A_TASK = 700
 ARGUMENTS = b'{"args":["ord_7f3a91c2",4211],"kwargs":{"note":"%s"}}' % (b"x" * 149)

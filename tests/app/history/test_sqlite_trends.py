@@ -13,9 +13,9 @@ from queuedeck.errors import Invalid
 from queuedeck.history.derive import derive
 from queuedeck.history.facts import Word, fact_of
 from queuedeck.history.records import TaskOrder, TrendFilter
-from queuedeck.history.sqlite import rollups
-from queuedeck.history.sqlite.rollups import GRAINS, TABLES, Rollups
-from queuedeck.history.sqlite.trends import read_task_trends, read_trend
+from queuedeck.history.sql import rollups
+from queuedeck.history.sql.rollups import GRAINS, TABLES, Rollups
+from queuedeck.history.sql.trends import read_task_trends, read_trend
 from queuedeck.history.states import merge
 
 HOUR_US = 60 * MINUTE_US

@@ -18,7 +18,7 @@ from tests.support.history_events import (
 
 from queuedeck.clock import DAY_US
 from queuedeck.domain.tasks.filters import parse
-from queuedeck.history.sqlite import fulltext, upkeep
+from queuedeck.history.sql import fulltext, upkeep
 from queuedeck.history.sqlite.store import SqliteHistory
 
 MINUTE_US = 60_000_000

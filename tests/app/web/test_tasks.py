@@ -86,7 +86,7 @@ async def test_counts_of_a_mistake_are_refused(project, ann, part):
 
 
 async def test_search_that_stops_early_says_how_far_it_looked(serving, project, ann, monkeypatch):
-    from queuedeck.history.sqlite import walk
+    from queuedeck.history.sql import walk
 
     await record(serving, project, *(event for n in range(6) for event in a_waiting_task(f"t-{n}")))
     monkeypatch.setattr(walk, "CHUNK_ROWS", 2)

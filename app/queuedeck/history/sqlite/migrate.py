@@ -23,11 +23,11 @@ from queuedeck.history.facts import (
     Started,
     Succeeded,
 )
-from queuedeck.history.sqlite.changes import Changes
-from queuedeck.history.sqlite.days import Days, split
-from queuedeck.history.sqlite.ledger import Ledger
-from queuedeck.history.sqlite.packed import unpack_part
-from queuedeck.history.sqlite.tasks import Task
+from queuedeck.history.sql.changes import Changes
+from queuedeck.history.sql.days import Days, split
+from queuedeck.history.sql.ledger import Ledger
+from queuedeck.history.sql.packed import unpack_part
+from queuedeck.history.sql.tasks import Task
 from queuedeck.history.states import key_of
 
 _STEP = 1_000

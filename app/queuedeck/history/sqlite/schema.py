@@ -9,7 +9,7 @@ import sqlite3
 from pathlib import Path
 
 from queuedeck.errors import Unavailable
-from queuedeck.history.sqlite import fulltext, ledger
+from queuedeck.history.sql import fulltext, ledger
 from queuedeck.history.sqlite.migrate import copy_days
 
 LAYOUT = 2

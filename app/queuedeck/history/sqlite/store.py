@@ -27,11 +27,11 @@ from queuedeck.history.records import (
     Trend,
     TrendFilter,
 )
-from queuedeck.history.sqlite import detail, fulltext, groups, listing, survey, totals, trends
-from queuedeck.history.sqlite.lanes import committed_lanes
-from queuedeck.history.sqlite.rows import Words
+from queuedeck.history.sql import detail, fulltext, groups, listing, survey, totals, trends
+from queuedeck.history.sql.lanes import committed_lanes
+from queuedeck.history.sql.rows import Words
+from queuedeck.history.sql.writer import Writer
 from queuedeck.history.sqlite.schema import open_reader, open_writer
-from queuedeck.history.sqlite.writer import Writer
 from queuedeck.history.surveys import Facets, Histogram
 
 READERS = 3

@@ -15,9 +15,9 @@ from queuedeck.history.records import (
     FailureOrder,
     TaskRow,
 )
-from queuedeck.history.sqlite.days import has_day, split
-from queuedeck.history.sqlite.detail import find_task
-from queuedeck.history.sqlite.rows import Head, RowMaker, Words, columns, read_sources
+from queuedeck.history.sql.days import has_day, split
+from queuedeck.history.sql.detail import find_task
+from queuedeck.history.sql.rows import Head, RowMaker, Words, columns, read_sources
 
 RECENT_HOURS = 24
 SHOWN_HOURS = 7 * 24

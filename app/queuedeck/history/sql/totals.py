@@ -4,7 +4,7 @@
 import sqlite3
 
 from queuedeck.history.records import DayUsage, Totals
-from queuedeck.history.sqlite.names import STATES
+from queuedeck.history.sql.names import STATES
 
 
 def read_totals(db: sqlite3.Connection, project_id: int) -> Totals:

@@ -11,11 +11,11 @@ from queuedeck.history.derive import Derived, derive
 from queuedeck.history.facts import AnyFact, Failed, Lost, Part, Published, Retrying, Started
 from queuedeck.history.preview import args_preview
 from queuedeck.history.records import TaskRow
-from queuedeck.history.sqlite.days import DAY_SHIFT, split
-from queuedeck.history.sqlite.identity import unpack as unpack_id
-from queuedeck.history.sqlite.packed import NO_PARTS, payload_id, payload_table, unpack_parts
-from queuedeck.history.sqlite.packed_facts import unpack_facts
-from queuedeck.history.sqlite.tasks import FLAG_CANCEL
+from queuedeck.history.sql.days import DAY_SHIFT, split
+from queuedeck.history.sql.identity import unpack as unpack_id
+from queuedeck.history.sql.packed import NO_PARTS, payload_id, payload_table, unpack_parts
+from queuedeck.history.sql.packed_facts import unpack_facts
+from queuedeck.history.sql.tasks import FLAG_CANCEL
 from queuedeck.history.states import Facts
 
 

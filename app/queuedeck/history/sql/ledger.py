@@ -9,10 +9,10 @@ from collections.abc import Callable
 from queuedeck.clock import MINUTE_US, Clock
 from queuedeck.history.derive import Derived
 from queuedeck.history.facts import AnyFact
-from queuedeck.history.sqlite import failures, rollups
-from queuedeck.history.sqlite.failures import Change, Failures
-from queuedeck.history.sqlite.rollups import Rollups
-from queuedeck.history.sqlite.tasks import Task
+from queuedeck.history.sql import failures, rollups
+from queuedeck.history.sql.failures import Change, Failures
+from queuedeck.history.sql.rollups import Rollups
+from queuedeck.history.sql.tasks import Task
 
 TABLES = rollups.TABLES + failures.TABLES
 PRUNED_ROWS = 2_000

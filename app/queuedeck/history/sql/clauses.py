@@ -10,9 +10,9 @@ import msgspec
 from queuedeck.history.facts import Word
 from queuedeck.history.ranges import Between
 from queuedeck.history.records import TaskFilter, TaskState
-from queuedeck.history.sqlite.identity import pack
-from queuedeck.history.sqlite.names import STATE_NUMBERS
-from queuedeck.history.sqlite.rows import SourceRow
+from queuedeck.history.sql.identity import pack
+from queuedeck.history.sql.names import STATE_NUMBERS
+from queuedeck.history.sql.rows import SourceRow
 
 _QUEUED = STATE_NUMBERS[TaskState.QUEUED]
 

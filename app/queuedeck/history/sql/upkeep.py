@@ -5,8 +5,8 @@ of its own and sees by itself how far the work is: it goes on after a restart.
 
 import sqlite3
 
-from queuedeck.history.sqlite.days import DAY_SHIFT, TABLES, WINDOW_DAYS, Days
-from queuedeck.history.sqlite.fulltext import drop_words
+from queuedeck.history.sql.days import DAY_SHIFT, TABLES, WINDOW_DAYS, Days
+from queuedeck.history.sql.fulltext import drop_words
 
 CARRY_ROWS = 20_000
 """So many rows are read in one step."""

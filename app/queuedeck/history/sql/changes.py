@@ -14,12 +14,12 @@ from queuedeck.clock import MINUTE_US
 from queuedeck.history.derive import Derived, derive
 from queuedeck.history.facts import AnyFact
 from queuedeck.history.records import FINAL_STATES, TaskState
-from queuedeck.history.sqlite.days import WINDOW_DAYS, split
-from queuedeck.history.sqlite.ledger import Ledger
-from queuedeck.history.sqlite.names import STATE_NUMBERS, Source
-from queuedeck.history.sqlite.packed import pack_parts, payload_id, payload_table, unpack_parts
-from queuedeck.history.sqlite.packed_facts import pack_fact, pack_facts
-from queuedeck.history.sqlite.tasks import FLAG_CANCEL, FLAG_CONFLICT, NEW, Task
+from queuedeck.history.sql.days import WINDOW_DAYS, split
+from queuedeck.history.sql.ledger import Ledger
+from queuedeck.history.sql.names import STATE_NUMBERS, Source
+from queuedeck.history.sql.packed import pack_parts, payload_id, payload_table, unpack_parts
+from queuedeck.history.sql.packed_facts import pack_fact, pack_facts
+from queuedeck.history.sql.tasks import FLAG_CANCEL, FLAG_CONFLICT, NEW, Task
 from queuedeck.history.states import key_of
 from queuedeck_agent import wire
 

@@ -10,11 +10,11 @@ from itertools import islice
 import msgspec
 
 from queuedeck.history.records import TaskFilter, TaskState
-from queuedeck.history.sqlite.deep import Found
-from queuedeck.history.sqlite.names import STATES
-from queuedeck.history.sqlite.rows import SourceRow, Words, read_sources
-from queuedeck.history.sqlite.search import plan
-from queuedeck.history.sqlite.walk import NEWEST, Budget, Walk
+from queuedeck.history.sql.deep import Found
+from queuedeck.history.sql.names import STATES
+from queuedeck.history.sql.rows import SourceRow, Words, read_sources
+from queuedeck.history.sql.search import plan
+from queuedeck.history.sql.walk import NEWEST, Budget, Walk
 from queuedeck.history.surveys import FacetCounts, Facets, Histogram, HistogramBar
 
 MOST_MATCHES = 10_000

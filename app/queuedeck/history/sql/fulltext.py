@@ -15,11 +15,11 @@ import msgspec
 from queuedeck.clock import MINUTE_US
 from queuedeck.history.facts import Part, Published
 from queuedeck.history.records import FINAL_STATES
-from queuedeck.history.sqlite.days import read_days, split
-from queuedeck.history.sqlite.deep import COUNTED, Found, make_document
-from queuedeck.history.sqlite.names import STATES
-from queuedeck.history.sqlite.packed_facts import unpack_facts
-from queuedeck.history.sqlite.rows import Words, call_fact, columns, read_payloads
+from queuedeck.history.sql.days import read_days, split
+from queuedeck.history.sql.deep import COUNTED, Found, make_document
+from queuedeck.history.sql.names import STATES
+from queuedeck.history.sql.packed_facts import unpack_facts
+from queuedeck.history.sql.rows import Words, call_fact, columns, read_payloads
 from queuedeck.history.states import Facts
 
 TABLES = """

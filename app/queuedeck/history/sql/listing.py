@@ -6,10 +6,10 @@ from itertools import islice
 
 from queuedeck.errors import Invalid
 from queuedeck.history.records import TaskFilter, TaskPage
-from queuedeck.history.sqlite.days import split
-from queuedeck.history.sqlite.rows import RowMaker, Words, read_sources
-from queuedeck.history.sqlite.search import plan
-from queuedeck.history.sqlite.walk import NEWEST, Walk
+from queuedeck.history.sql.days import split
+from queuedeck.history.sql.rows import RowMaker, Words, read_sources
+from queuedeck.history.sql.search import plan
+from queuedeck.history.sql.walk import NEWEST, Walk
 
 MAX_LIMIT = 500
 

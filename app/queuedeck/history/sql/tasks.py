@@ -8,10 +8,10 @@ from collections.abc import Iterable, Iterator
 import msgspec
 
 from queuedeck.history.facts import AnyFact
-from queuedeck.history.sqlite.days import DAY_SHIFT, Days, has_day, split
-from queuedeck.history.sqlite.identity import Ext, older_key, pack
-from queuedeck.history.sqlite.names import FIRST_FINAL, Memory, Source
-from queuedeck.history.sqlite.packed_facts import unpack_facts
+from queuedeck.history.sql.days import DAY_SHIFT, Days, has_day, split
+from queuedeck.history.sql.identity import Ext, older_key, pack
+from queuedeck.history.sql.names import FIRST_FINAL, Memory, Source
+from queuedeck.history.sql.packed_facts import unpack_facts
 from queuedeck.history.states import LIVE_GENERATIONS, Facts, generation_of
 
 FLAG_CANCEL = 1

@@ -24,7 +24,7 @@ from queuedeck.history.records import (
     TrendFilter,
 )
 from queuedeck.history.rollups import ARRIVED
-from queuedeck.history.sqlite.rollups import EVERYTHING, GRAINS, OTHER, Grain
+from queuedeck.history.sql.rollups import EVERYTHING, GRAINS, OTHER, Grain
 
 MAX_POINTS = 1_500
 _SHARES = (0.5, 0.95, 0.99)

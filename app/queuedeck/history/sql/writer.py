@@ -16,14 +16,14 @@ from queuedeck.clock import DAY_US, MINUTE_US, Clock
 from queuedeck.errors import NotFound
 from queuedeck.history.facts import Intern, fact_of, parts_of
 from queuedeck.history.records import FINAL_STATES, Batch, Recorded
-from queuedeck.history.sqlite.changes import Changes
-from queuedeck.history.sqlite.days import WINDOW_DAYS, Days, has_day, split
-from queuedeck.history.sqlite.fulltext import Portion, write_portion
-from queuedeck.history.sqlite.lanes import Lanes
-from queuedeck.history.sqlite.ledger import Ledger
-from queuedeck.history.sqlite.names import STATES, Memory, Source
-from queuedeck.history.sqlite.tasks import FLAG_CANCEL, Identity, Recent, Tasks, identify
-from queuedeck.history.sqlite.upkeep import CarryOver, DropDays, checkpoint, give_back
+from queuedeck.history.sql.changes import Changes
+from queuedeck.history.sql.days import WINDOW_DAYS, Days, has_day, split
+from queuedeck.history.sql.fulltext import Portion, write_portion
+from queuedeck.history.sql.lanes import Lanes
+from queuedeck.history.sql.ledger import Ledger
+from queuedeck.history.sql.names import STATES, Memory, Source
+from queuedeck.history.sql.tasks import FLAG_CANCEL, Identity, Recent, Tasks, identify
+from queuedeck.history.sql.upkeep import CarryOver, DropDays, checkpoint, give_back
 from queuedeck.history.states import merge
 from queuedeck_agent import wire
 

@@ -22,10 +22,10 @@ from queuedeck.history.facts import (
 )
 from queuedeck.history.matching import Needle, document_of, holds, needle_of
 from queuedeck.history.records import PathTerm, TaskFilter
-from queuedeck.history.sqlite.clauses import Refs
-from queuedeck.history.sqlite.packed import NO_PARTS
-from queuedeck.history.sqlite.packed_facts import unpack_facts
-from queuedeck.history.sqlite.rows import Head, Payloads, Words, call_fact, read_payloads
+from queuedeck.history.sql.clauses import Refs
+from queuedeck.history.sql.packed import NO_PARTS
+from queuedeck.history.sql.packed_facts import unpack_facts
+from queuedeck.history.sql.rows import Head, Payloads, Words, call_fact, read_payloads
 from queuedeck.history.states import Facts
 
 

@@ -7,10 +7,10 @@ from collections.abc import Iterator
 
 from queuedeck.clock import MINUTE_US
 from queuedeck.history.ranges import Between
-from queuedeck.history.sqlite.days import join, read_days, split
-from queuedeck.history.sqlite.deep import COUNTED, Found
-from queuedeck.history.sqlite.rows import columns
-from queuedeck.history.sqlite.search import AnyStream, Search
+from queuedeck.history.sql.days import join, read_days, split
+from queuedeck.history.sql.deep import COUNTED, Found
+from queuedeck.history.sql.rows import columns
+from queuedeck.history.sql.search import AnyStream, Search
 
 CHUNK_ROWS = 5_000
 """Of each stream are looked at in one step, at most."""

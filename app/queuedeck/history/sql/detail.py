@@ -20,11 +20,11 @@ from queuedeck.history.facts import (
     Succeeded,
 )
 from queuedeck.history.records import Attempt, TaskDetail, TaskRow, TimelineEntry
-from queuedeck.history.sqlite.days import has_day, read_days, split
-from queuedeck.history.sqlite.identity import older_key, pack, unpack
-from queuedeck.history.sqlite.packed import NO_PARTS
-from queuedeck.history.sqlite.packed_facts import unpack_fact, unpack_facts
-from queuedeck.history.sqlite.rows import (
+from queuedeck.history.sql.days import has_day, read_days, split
+from queuedeck.history.sql.identity import older_key, pack, unpack
+from queuedeck.history.sql.packed import NO_PARTS
+from queuedeck.history.sql.packed_facts import unpack_fact, unpack_facts
+from queuedeck.history.sql.rows import (
     Head,
     RowMaker,
     Words,

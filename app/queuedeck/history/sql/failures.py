@@ -17,7 +17,7 @@ from queuedeck.history.derive import Derived, derive
 from queuedeck.history.facts import AnyFact, Failed, Kind, Retrying, Started
 from queuedeck.history.fingerprint import Fingerprint, fingerprint
 from queuedeck.history.records import TaskState
-from queuedeck.history.sqlite.days import DAY_SHIFT
+from queuedeck.history.sql.days import DAY_SHIFT
 from queuedeck.history.states import FIRST, KIND_BITS, Facts, ending_of, get_fact, key_of
 
 MAX_GROUPS = 2_000

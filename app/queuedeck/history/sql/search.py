@@ -15,7 +15,7 @@ from queuedeck.history.facts import Word
 from queuedeck.history.matching import Needle, needle_of
 from queuedeck.history.ranges import Between
 from queuedeck.history.records import TaskFilter, TaskState
-from queuedeck.history.sqlite.clauses import (
+from queuedeck.history.sql.clauses import (
     Clause,
     Refs,
     any_of,
@@ -26,11 +26,11 @@ from queuedeck.history.sqlite.clauses import (
     unwanted,
     wanted,
 )
-from queuedeck.history.sqlite.deep import Deep, make_deep
-from queuedeck.history.sqlite.fulltext import Indexed, read_indexed
-from queuedeck.history.sqlite.identity import key_range, older_key, pack
-from queuedeck.history.sqlite.names import STATE_NUMBERS
-from queuedeck.history.sqlite.rows import SourceRow
+from queuedeck.history.sql.deep import Deep, make_deep
+from queuedeck.history.sql.fulltext import Indexed, read_indexed
+from queuedeck.history.sql.identity import key_range, older_key, pack
+from queuedeck.history.sql.names import STATE_NUMBERS
+from queuedeck.history.sql.rows import SourceRow
 
 MOST_STREAMS = 30
 """More names than this are cheaper found by walking the project."""
