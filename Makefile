@@ -59,4 +59,4 @@ docs: install ## write the generated pages of docs/ anew
 	$(RUN) python docs/generate.py
 
 packages:
-	@.ci/install-packages redis-server:redis-server chromium:chromium
+	@.ci/install-packages redis-server:redis-server chromium:chromium pg_ctlcluster:postgresql
