@@ -58,10 +58,10 @@ async def retry_task(
     actor: NamedDependency[Actor],
     engine: FromPath[str],
     task_id: FromPath[str],
-    generation: FromQuery[int | None] = None,
+    key: FromQuery[int | None] = None,
 ) -> CommandAnswer:
     command = await request_retry(
-        services, access.project, engine, decode_id(task_id), actor, generation=generation
+        services, access.project, engine, decode_id(task_id), actor, key=key
     )
     return _answer(command)
 
@@ -79,10 +79,10 @@ async def cancel_task(
     actor: NamedDependency[Actor],
     engine: FromPath[str],
     task_id: FromPath[str],
-    generation: FromQuery[int | None] = None,
+    key: FromQuery[int | None] = None,
 ) -> CommandAnswer:
     command = await request_cancel(
-        services, access.project, engine, decode_id(task_id), actor, generation=generation
+        services, access.project, engine, decode_id(task_id), actor, key=key
     )
     return _answer(command)
 

@@ -81,10 +81,10 @@ async def show_task(
     access: NamedDependency[Access],
     engine: FromPath[str],
     task_id: FromPath[str],
-    generation: FromQuery[int | None] = None,
+    key: FromQuery[int | None] = None,
 ) -> TaskAnswer:
     detail = await services.history.find_task(
-        access.project.id, engine, decode_id(task_id), generation
+        access.project.id, engine, decode_id(task_id), key=key
     )
     if detail is None:
         raise NotFound

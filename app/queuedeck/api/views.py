@@ -56,11 +56,12 @@ def errors(*more: int) -> dict[int, ResponseSpec]:
 class TaskSummary(msgspec.Struct, frozen=True, kw_only=True):
     """One task as lists show it."""
 
+    key: str
+    """Names this task also where an engine used its id again."""
     engine: str
     source: str
     source_name: str
     task_id: str
-    generation: int
     name: str
     queue: str
     worker: str
@@ -114,6 +115,8 @@ class TaskAnswer(msgspec.Struct, frozen=True, kw_only=True):
     routing_key: str
     expires_us: int | None
     release: str
+    generation: int
+    """Which of the tasks that the id has named, from 1."""
     generations: int
 
 
@@ -126,19 +129,20 @@ class TotalsAnswer(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def summary_of(row: TaskRow) -> TaskSummary:
-    return msgspec.convert(row, TaskSummary, from_attributes=True)
+    return msgspec.convert({**msgspec.structs.asdict(row), "key": str(row.key)}, TaskSummary)
 
 
 def answer_of(detail: TaskDetail) -> TaskAnswer:
     fields = {
         name: getattr(detail, name)
         for name in TaskAnswer.__struct_fields__
-        if name not in ("task", "args", "result")
+        if name not in ("task", "args", "result", "generation")
     }
     return TaskAnswer(
         task=summary_of(detail.row),
         args=_value_of(detail.args),
         result=_value_of(detail.result),
+        generation=detail.row.generation,
         **fields,
     )
 

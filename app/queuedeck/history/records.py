@@ -139,6 +139,9 @@ class TaskRow(msgspec.Struct, frozen=True, kw_only=True):
     source_name: str
     task_id: str
     generation: int
+    """Which of the tasks that the id has named, from 1. In lists only of those within a few days,
+    so it names no task: `key` does.
+    """
     name: str
     queue: str
     worker: str

@@ -71,9 +71,17 @@ class History(Protocol):
         ...
 
     async def find_task(
-        self, project_id: int, engine: str, task_id: str, generation: int | None = None
+        self,
+        project_id: int,
+        engine: str,
+        task_id: str,
+        generation: int | None = None,
+        *,
+        key: int | None = None,
     ) -> TaskDetail | None:
-        """One task with its attempts and timeline; without a generation, the newest."""
+        """One task with its attempts and timeline: of those that the id has named, the one with
+        this key, or with this number, or else the newest.
+        """
         ...
 
     async def sealed_call(self, project_id: int, key: int) -> bytes:

@@ -30,16 +30,12 @@ async def create_cancellation(
     access: NamedDependency[Access],
     engine: FromPath[str],
     task_id: FromPath[str],
-    generation: FromQuery[int | None] = None,
+    key: FromQuery[int | None] = None,
 ) -> Response[Any]:
     task_id = decode_id(task_id)
-    command = await request_cancel(
-        services, access.project, engine, task_id, actor, generation=generation
-    )
+    command = await request_cancel(services, access.project, engine, task_id, actor, key=key)
     text = f"Cancellation of {command.task_name} requested. Its outcome appears on this page."
-    return done(
-        request, urls.task(access.project.slug, engine, task_id, generation), text, "queued"
-    )
+    return done(request, urls.task(access.project.slug, engine, task_id, key=key), text, "queued")
 
 
 ROUTES = [create_cancellation]

@@ -114,9 +114,12 @@ async def show_task(
     engine: FromPath[str],
     task_id: FromPath[str],
     generation: FromQuery[int | None] = None,
+    key: FromQuery[int | None] = None,
 ) -> Response[Any]:
     task_id = decode_id(task_id)
-    detail = await services.history.find_task(access.project.id, engine, task_id, generation)
+    detail = await services.history.find_task(
+        access.project.id, engine, task_id, generation, key=key
+    )
     if detail is None:
         raise NotFound(
             "There is no task with this id in this project. It may never have been reported, or "

@@ -24,8 +24,16 @@ def tasks_api(project: str, question: str) -> str:
     return f"/api/v1/projects/{project}/tasks?q={quote(question, safe=':*,@.')}"
 
 
-def task(project: str, engine: str, task_id: str, generation: int | None = None) -> str:
-    which = f"?generation={generation}" if generation else ""
+def task(
+    project: str,
+    engine: str,
+    task_id: str,
+    generation: int | None = None,
+    *,
+    key: int | None = None,
+) -> str:
+    """A task's page: the newest of the id; the one with this number; or, from any row, its own."""
+    which = f"?key={key}" if key else f"?generation={generation}" if generation else ""
     return f"/p/{project}/tasks/{quote(engine, safe='')}/{encode_id(task_id)}{which}"
 
 

@@ -71,8 +71,8 @@ async def test_command_is_in_the_audit_log(serving, shop, task_id, noun, verb):
 
 
 @each_action
-async def test_generation_that_does_not_exist_is_not_found(serving, shop, task_id, noun, verb):
+async def test_key_that_the_id_does_not_have_is_not_found(serving, shop, task_id, noun, verb):
     async with program(serving, shop) as client:
-        answer = await client.post(f"/tasks/celery/{task_id}/{noun}?generation=2")
+        answer = await client.post(f"/tasks/celery/{task_id}/{noun}?key=2")
     assert answer.status_code == 404
     assert await asked(serving, shop, task_id) == []

@@ -21,7 +21,7 @@ from tests.support.history_events import (
 )
 
 from queuedeck.clock import DAY_US
-from queuedeck.history.records import TaskFilter, TaskState
+from queuedeck.history.records import FailureOrder, TaskFilter, TaskState
 from queuedeck.history.sqlite.store import SqliteHistory
 
 T = uuid_of("task")
@@ -116,6 +116,22 @@ async def test_generations_are_numbered_through_wherever_the_search_began_again(
     stamps = [(await days.find(T, number)).row.published_us - NOW_US for number in (1, 2, 3, 4)]
     assert stamps == [0, 10, days.at, days.at + 10]
     assert (await days.find()).row.generation == 4
+
+
+@pytest.mark.parametrize("task_id", [T, "nightly:report"])
+async def test_rows_address_their_own_task_after_the_search_began_again(days, task_id):
+    for at in (0, 5, 30 * DAY_US, 60 * DAY_US):
+        days.at = at
+        await days.carry_over()
+        await days.record(published(task_id, at), failed(task_id, at + 3))
+    rows = (await days.store.list_tasks(1, TaskFilter(), 10)).tasks
+    assert len(rows) == 4
+    for row in rows:
+        found = await days.store.find_task(1, "celery", task_id, key=row.key)
+        assert (found.row.key, found.row.published_us) == (row.key, row.published_us)
+    (group,) = (await days.store.failure_groups(1, FailureOrder.LAST, 0, 10)).groups
+    sample = (await days.store.failure_group(1, group.id)).sample
+    assert sample.finished_us == NOW_US + 60 * DAY_US + 3
 
 
 @pytest.mark.parametrize("wrong", [-3 * DAY_US, -300 * DAY_US, 3 * DAY_US, 300 * DAY_US])

@@ -55,7 +55,7 @@ async def test_button_acts_on_the_task_that_its_page_shows(serving, shop):
         answer = await press(ann, url)
     task = await serving.services.history.find_task(shop.id, "celery", "t-1", 1)
     commands = await commands_of_task(serving.services.control, shop.id, task.row.key)
-    assert answer.headers["location"] == older
+    assert answer.headers["location"] == f"{path(shop, 't-1')}?key={task.row.key}"
     assert [command.verb for command in commands] == ["retry"]
 
 

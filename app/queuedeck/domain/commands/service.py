@@ -28,15 +28,15 @@ async def request_retry(
     task_id: str,
     by: Actor,
     *,
-    generation: int | None = None,
+    key: int | None = None,
     request_id: str = "",
 ) -> CommandSeen:
     """Ask an agent to run the task again with its original arguments.
 
-    A second request while one is open returns that one. Raises `NotFound`, `Conflict` or
-    `NotSupported` with what to do.
+    The newest that the id has named, or the one with this key. A second request while one is open
+    returns that one. Raises `NotFound`, `Conflict` or `NotSupported` with what to do.
     """
-    task = await _find_task(desk, project, engine, task_id, generation)
+    task = await _find_task(desk, project, engine, task_id, key)
     refusal = rules.retry_refusal(desk.registry, project.id, task)
     command = await _request(desk, project, task, rules.RETRY, by, refusal, request_id)
     desk.commands_changed(project.id)
@@ -50,11 +50,11 @@ async def request_cancel(
     task_id: str,
     by: Actor,
     *,
-    generation: int | None = None,
+    key: int | None = None,
     request_id: str = "",
 ) -> CommandSeen:
     """Ask to cancel a waiting task, or to terminate a running one where its host allows that."""
-    task = await _find_task(desk, project, engine, task_id, generation)
+    task = await _find_task(desk, project, engine, task_id, key)
     refusal = rules.cancel_refusal(desk.registry, project.id, task)
     verb = rules.cancel_verb(task)
     command = await _request(desk, project, task, verb, by, refusal, request_id)
@@ -70,9 +70,9 @@ def publish(desk: ResultDesk, project_id: int, command: CommandSeen) -> None:
 
 
 async def _find_task(
-    desk: CommandDesk, project: ProjectSeen, engine: str, task_id: str, generation: int | None
+    desk: CommandDesk, project: ProjectSeen, engine: str, task_id: str, key: int | None
 ) -> TaskDetail:
-    task = await desk.history.find_task(project.id, engine, task_id, generation)
+    task = await desk.history.find_task(project.id, engine, task_id, key=key)
     if task is None:
         raise NotFound("There is no such task in this project.")
     return task

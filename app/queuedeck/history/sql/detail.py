@@ -70,14 +70,19 @@ def find_task(
     project_id: int,
     engine: str,
     task_id: str,
-    generation: int | None,
+    generation: int | None = None,
+    key: int | None = None,
 ) -> TaskDetail | None:
     db.execute("BEGIN")
     try:
         sources = read_sources(db, project_id)
         mine = {number for number, source in sources.items() if source.engine == engine}
         heads = [head for head in _same_id(db, project_id, task_id) if head.source in mine]
-        wanted = [head for head in heads if generation in (None, head.generation)]
+        wanted = [
+            head
+            for head in heads
+            if generation in (None, head.generation) and key in (None, head.id)
+        ]
         if not wanted:
             return None
         head = wanted[0]

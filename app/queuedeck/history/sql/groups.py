@@ -166,7 +166,7 @@ def _sample(
         "SELECT max(attempt) FROM failure_attempt WHERE task = ? AND failure = ?",
         (row.key, group_id),
     ).fetchone()[0]
-    task = find_task(db, words, project_id, row.engine, row.task_id, row.generation)
+    task = find_task(db, words, project_id, row.engine, row.task_id, key=row.key)
     attempts = [] if task is None else task.attempts
     return next((attempt for attempt in attempts if attempt.number == failed), None)
 

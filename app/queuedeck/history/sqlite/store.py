@@ -99,10 +99,16 @@ class SqliteHistory:
         return portion is not None
 
     async def find_task(
-        self, project_id: int, engine: str, task_id: str, generation: int | None = None
+        self,
+        project_id: int,
+        engine: str,
+        task_id: str,
+        generation: int | None = None,
+        *,
+        key: int | None = None,
     ) -> TaskDetail | None:
         return await self._read(
-            detail.find_task, self._words, project_id, engine, task_id, generation
+            detail.find_task, self._words, project_id, engine, task_id, generation, key
         )
 
     async def sealed_call(self, project_id: int, key: int) -> bytes:

@@ -40,7 +40,7 @@ def task_actions(
     row = detail.row
     base = urls.task(project, row.engine, row.task_id)
     # What the page shows, also when the engine has used the id again since.
-    which = f"?generation={row.generation}"
+    which = f"?key={row.key}"
     engine = engine_tag(row.engine).title
     ended = row.state in FINAL_STATES
     no_retry = rules.retry_refusal(registry, project_id, detail)

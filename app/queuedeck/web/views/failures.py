@@ -151,7 +151,7 @@ def failure_view(found: FailureDetail, project: str, now_us: int) -> FailureView
         shares=_shares(found, project),
         sample="" if sample is None else _told(found),
         sample_url=(
-            urls.task(project, newest.engine, newest.task_id, newest.generation) if newest else ""
+            urls.task(project, newest.engine, newest.task_id, key=newest.key) if newest else ""
         ),
         message="" if sample is None else sample.message,
         traceback=(

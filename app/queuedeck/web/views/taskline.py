@@ -37,7 +37,7 @@ def task_line(row: TaskRow, project: str, now_us: int) -> TaskLine:
     return TaskLine(
         key=f"{row.key:019d}",
         task_id=row.task_id,
-        url=urls.task(project, row.engine, row.task_id),
+        url=urls.task(project, row.engine, row.task_id, key=row.key),
         state=row.state.value,
         word=STATE_WORDS[row.state],
         is_final=row.state in FINAL_STATES,
