@@ -1,0 +1,84 @@
+# SPDX-License-Identifier: AGPL-3.0-only
+"""`python -m benchmarks.overhead --engine rq --tasks 2000` prints one line of JSON.
+
+Bare and attached runs are interleaved in pairs; further runs, timed inside, give hook and link
+apart.
+"""
+
+import argparse
+import itertools
+import json
+import os
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from benchmarks.overhead import figures, runs, serving, timers
+from benchmarks.overhead.engines import ENGINES
+from benchmarks.overhead.figures import Timed
+from benchmarks.overhead.runs import Plan, Run
+
+
+def main() -> None:
+    """Runs it all and prints the figures."""
+    options = _options()
+    with tempfile.TemporaryDirectory(prefix="queuedeck-bench-") as name:
+        folder = Path(name)
+        plan = Plan(options.engine, options.tasks, options.slots, options.producer, folder)
+        load = os.getloadavg()[0]
+        with serving.server(folder, options.server) as dsn:
+            found = _measured(plan, dsn, options)
+    asked = {"engine": plan.engine, "server": options.server, "producer": plan.producer}
+    asked |= {"tasks": plan.tasks, "pairs": options.pairs}
+    asked |= {"load": [round(load, 1), round(os.getloadavg()[0], 1)]}
+    sys.stdout.write(json.dumps(asked | found) + "\n")
+
+
+def _options() -> Any:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--engine", choices=sorted(ENGINES), default="celery")
+    parser.add_argument("--tasks", type=int, default=2000)
+    parser.add_argument("--pairs", type=int, default=12)
+    parser.add_argument("--timed", type=int, default=3, help="runs timed inside the worker")
+    parser.add_argument("--slots", type=int, default=2)
+    parser.add_argument("--server", choices=serving.MODES, default="up")
+    parser.add_argument(
+        "--producer",
+        choices=["bare", "attached"],
+        default="bare",
+        help="bare: arguments are captured in the worker, the worst case",
+    )
+    return parser.parse_args()
+
+
+def _measured(plan: Plan, dsn: str, options: Any) -> dict[str, Any]:
+    numbers = itertools.count()
+    bare: list[Run] = []
+    attached: list[Run] = []
+    for pair in range(options.pairs):
+        _progress(f"pair {pair + 1} of {options.pairs}")
+        both = [(bare, ""), (attached, dsn)]
+        for into, one in both if pair % 2 == 0 else reversed(both):
+            into.append(runs.run(plan, one, number=next(numbers)))
+    found = figures.of_workers(bare, attached)
+    if ENGINES[plan.engine].forks or not options.timed:
+        return found
+    timed: list[Timed] = []
+    for number in itertools.islice(numbers, options.timed):
+        _progress("timed run")
+        began_ns = runs.run(plan, dsn, number=number, inside=True).began_ns
+        timed.append(Timed(*runs.hooks(plan, number, began_ns)))
+    calibration = plan.folder / "calibration"
+    calibration.mkdir()
+    costs = timers.calibrate(calibration)
+    return found | figures.of_hooks(plan.tasks, found["link_us"], timed, costs)
+
+
+def _progress(text: str) -> None:
+    sys.stderr.write(f"{text}\n")
+    sys.stderr.flush()
+
+
+if __name__ == "__main__":
+    main()
