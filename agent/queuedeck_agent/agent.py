@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from queuedeck_agent import config as settings
 from queuedeck_agent import forks, wire
 from queuedeck_agent.cancelled import Cancelled
+from queuedeck_agent.engines import versions
 from queuedeck_agent.guard import contained
 from queuedeck_agent.ids import new_id
 from queuedeck_agent.policy import Policy
@@ -72,7 +73,10 @@ class Agent:
         forks.follow(self)
 
     def register(self, engine: "Engine") -> None:
-        """Adds an adapter; the caller attaches it."""
+        """Adds an adapter; the caller attaches it. Warns, once, of a version that is not tested."""
+        why = versions.objection(engine)
+        if why and all(one.name != engine.name for one in self.engines):
+            log.warning("Queuedeck: %s", why)
         self.engines = [*(one for one in self.engines if one.name != engine.name), engine]
         self.refresh_hello()
 
@@ -119,6 +123,7 @@ class Agent:
             warnings.append("The link is plain http: the key and the events can be read.")
         if self.spool.warning:
             warnings.append(self.spool.warning)
+        warnings += filter(None, map(versions.objection, self.engines))
         return wire.Hello(
             agent_id=self.family,
             version=VERSION,
@@ -139,7 +144,7 @@ class Agent:
 
     def engine_infos(self) -> tuple[wire.EngineInfo, ...]:
         """What each adapter says; one that fails is left out, and counted."""
-        infos = (contained(engine.info)() for engine in self.engines)
+        infos = (contained(_info_of)(engine) for engine in self.engines)
         return tuple(info for info in infos if info is not None)
 
     def _ships_through_parent(self) -> bool:
@@ -170,6 +175,11 @@ class Agent:
         if not self.spool.shared:
             self._link_pid = 0
             self.family = new_id()
+
+
+def _info_of(engine: "Engine") -> wire.EngineInfo:
+    why = versions.objection(engine)
+    return versions.only_observing(engine.info(), why) if why else engine.info()
 
 
 def _show_log() -> None:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from queuedeck_agent import wire
+from queuedeck_agent.engines import versions
 from queuedeck_agent.errors import CommandRefused
 from queuedeck_agent.guard import note
 from queuedeck_agent.journal import Journal, unfinished
@@ -157,6 +158,8 @@ class Runner:
             raise CommandRefused(
                 "unsupported", "This agent is not attached to the broker of that task."
             )
+        if why := versions.objection(engine):
+            raise CommandRefused("unsupported", why)
         call = b""
         if body.verb == "retry":
             call = self._agent.seals.open(

@@ -24,6 +24,7 @@ class FakeEngine:
 
     name = "celery"
     supports = ">=5"
+    version = "5.6"
 
     def __init__(self) -> None:
         self.calls: list[tuple[str, bytes]] = []

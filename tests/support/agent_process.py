@@ -61,6 +61,7 @@ def fork(one: Agent, children: int, count: int) -> None:
 class SlowEngine:
     name = "celery"
     supports = ""
+    version = ""
 
     def __init__(self, folder: str) -> None:
         self.folder = folder

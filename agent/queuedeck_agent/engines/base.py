@@ -16,7 +16,9 @@ class Engine(Protocol):
     name: str
     """`celery`, `rq`, ..."""
     supports: str
-    """The tested versions, for people: `>=5.6,<5.7`."""
+    """The tested versions: `>=5.6,<5.7`. With others the adapter only observes."""
+    version: str
+    """The version that the host has."""
 
     def capabilities(self) -> tuple[wire.Capability, ...]:
         """Every verb: native, emulated, or not at all and why."""
