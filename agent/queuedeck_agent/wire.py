@@ -84,6 +84,10 @@ class TaskPublished(TaskEvent, frozen=True, array_like=True, tag="task-published
     routing_key: str = ""
     chord_id: str = ""
     """The task id of the chord body that waits for this task."""
+    route: str = ""
+    """The web request that published it, for example `POST /orders/{id}`: never with values."""
+    user: str = ""
+    """The id of that request's user, redacted; only where the application asks for it."""
 
 
 class TaskReceived(TaskEvent, frozen=True, array_like=True, tag="task-received"):

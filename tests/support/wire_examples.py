@@ -24,30 +24,33 @@ NONCE = bytes(range(16))
 
 TRACEBACK = 'Traceback (most recent call last):\n  File "t.py", line 1\nValueError: no\n'
 
+FIRST_PUBLISHED = wire.TaskPublished(
+    AT,
+    SOURCE,
+    TASK,
+    1,
+    "app.mail.send",
+    "mail",
+    ARGS,
+    SEALED,
+    eta_us=AT + 60_000_000,
+    expires_us=AT + 90_000_000,
+    priority=3,
+    parent_id="parent",
+    root_id="root",
+    group_id="group",
+    retry_of="before",
+    schedule="nightly",
+    origin="12@web-1",
+    exchange="mail",
+    routing_key="mail.send",
+    chord_id="chord",
+)
+"""As agents sent it before the struct had a route and a user."""
+
 EVENTS: list[wire.AnyEvent] = [
     wire.SourceSeen(AT, SOURCE, "celery", "redis://broker.internal:6379/0", "5.6.2"),
-    wire.TaskPublished(
-        AT,
-        SOURCE,
-        TASK,
-        1,
-        "app.mail.send",
-        "mail",
-        ARGS,
-        SEALED,
-        eta_us=AT + 60_000_000,
-        expires_us=AT + 90_000_000,
-        priority=3,
-        parent_id="parent",
-        root_id="root",
-        group_id="group",
-        retry_of="before",
-        schedule="nightly",
-        origin="12@web-1",
-        exchange="mail",
-        routing_key="mail.send",
-        chord_id="chord",
-    ),
+    msgspec.structs.replace(FIRST_PUBLISHED, route="POST /orders/{id}", user="42"),
     wire.TaskReceived(AT, SOURCE, TASK, 1, "app.mail.send", "celery@w1", "mail", AT + 5),
     wire.TaskStarted(
         AT,
@@ -102,6 +105,11 @@ EVENTS: list[wire.AnyEvent] = [
     wire.CommandFailed(AT, COMMAND, "refused", "This host does not allow retry."),
 ]
 
+FIRST_PUBLISHED_FILE = GOLDEN / "task-published.msgpack"
+
+FRAMED = [EVENTS[0], FIRST_PUBLISHED]
+"""What the golden frame holds."""
+
 AGENT_MESSAGES: list[wire.AgentMessage] = [
     wire.Hello(
         agent_id=LANE,
@@ -134,7 +142,16 @@ AGENT_MESSAGES: list[wire.AgentMessage] = [
         warnings=("Celery 5.9 was not tested.",),
     ),
     wire.Frame(
-        [wire.LanePart(LANE, 42, [msgspec.Raw(wire.encode(event)) for event in EVENTS[:2]])]
+        [
+            wire.LanePart(
+                LANE,
+                42,
+                [
+                    msgspec.Raw(wire.encode(EVENTS[0])),
+                    msgspec.Raw(FIRST_PUBLISHED_FILE.read_bytes()),
+                ],
+            )
+        ]
     ),
     wire.Heartbeat(AT, 100, 7, 4_096, 31),
 ]
@@ -176,10 +193,18 @@ COMMAND_BODY = wire.CommandBody(
 )
 
 
+GROWN = {"task-published": 2}
+"""Kinds that have got fields since: which golden file has them all."""
+
+OLDER: list[tuple[Path, wire.AnyEvent]] = [(FIRST_PUBLISHED_FILE, FIRST_PUBLISHED)]
+"""Golden files from before that, and what they mean today."""
+
+
 def golden_file(message: msgspec.Struct) -> Path:
-    """`<tag>.msgpack`; the body of a command has no tag of its own."""
-    tag = message.__struct_config__.tag
-    return GOLDEN / f"{tag or 'command-body'}.msgpack"
+    """`<tag>.msgpack`, or `<tag>.2.msgpack`; the body of a command has no tag of its own."""
+    tag = str(message.__struct_config__.tag or "command-body")
+    number = f".{GROWN[tag]}" if tag in GROWN else ""
+    return GOLDEN / f"{tag}{number}.msgpack"
 
 
 def everything() -> list[msgspec.Struct]:

@@ -12,12 +12,19 @@ from queuedeck_agent import wire
 
 
 def name(message):
-    return examples.golden_file(message).stem
+    return examples.golden_file(message).stem.partition(".")[0]
 
 
 @pytest.mark.parametrize("event", examples.EVENTS, ids=name)
 def test_golden_event_decodes_to_the_same_event(event):
     assert wire.decode_event(examples.golden_file(event).read_bytes()) == event
+
+
+@pytest.mark.parametrize(
+    ("file", "event"), examples.OLDER, ids=lambda one: getattr(one, "stem", "")
+)
+def test_golden_event_of_an_older_agent_has_defaults_for_what_was_appended(file, event):
+    assert wire.decode_event(file.read_bytes()) == event
 
 
 @pytest.mark.parametrize("message", examples.AGENT_MESSAGES, ids=name)
@@ -40,7 +47,7 @@ def test_golden_frame_holds_events_that_decode():
     frame = wire.decode_agent_message((examples.GOLDEN / "frame.msgpack").read_bytes())
     assert isinstance(frame, wire.Frame)
     events = [wire.decode_event(raw) for raw in frame.parts[0].events]
-    assert events == examples.EVENTS[:2]
+    assert events == examples.FRAMED
 
 
 def test_every_kind_of_message_has_a_golden_file():
@@ -52,7 +59,8 @@ def test_every_kind_of_message_has_a_golden_file():
     }
     assert {type(message) for message in examples.everything()} == kinds
     files = {file.name for file in examples.GOLDEN.glob("*.msgpack")}
-    assert files == {examples.golden_file(message).name for message in examples.everything()}
+    newest = {examples.golden_file(message).name for message in examples.everything()}
+    assert files == newest | {file.name for file, _ in examples.OLDER}
 
 
 @pytest.mark.parametrize("event", examples.EVENTS, ids=name)

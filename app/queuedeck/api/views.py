@@ -111,6 +111,8 @@ class TaskAnswer(msgspec.Struct, frozen=True, kw_only=True):
     group_id: str
     schedule: str
     origin: str
+    route: str
+    user: str
     exchange: str
     routing_key: str
     expires_us: int | None

@@ -27,6 +27,7 @@ class Word(IntEnum):
     ROUTING_KEY = 8
     RELEASE = 9
     REASON = 10
+    ROUTE = 11
 
 
 Intern = Callable[[Word, str], int]
@@ -96,6 +97,8 @@ class Published(Fact, frozen=True, array_like=True, order=True, gc=False, tag=1)
     root: str = ""
     group: str = ""
     chord: str = ""
+    route: int = 0
+    user: str = ""
 
 
 class Received(Fact, frozen=True, array_like=True, order=True, gc=False, tag=2):
@@ -216,6 +219,8 @@ def _published(event: wire.TaskPublished, intern: Intern) -> Published:
         _root(event),
         event.group_id,
         event.chord_id,
+        intern(Word.ROUTE, event.route),
+        event.user,
     )
 
 

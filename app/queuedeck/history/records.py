@@ -214,6 +214,10 @@ class TaskDetail(msgspec.Struct, frozen=True, kw_only=True):
     group_id: str
     schedule: str
     origin: str
+    route: str
+    """The web request that published it, for example `POST /orders/{id}`."""
+    user: str
+    """The id of that request's user, where the application tells it."""
     exchange: str
     routing_key: str
     expires_us: int | None

@@ -29,7 +29,8 @@ def evil_task(text, task_id):
     trace = f'  File "{text}", line 1, in {text}\n    {text}\n'
     return (
         wire.TaskPublished(NOW_US, SOURCE, task_id, 1, text, text, args, origin=text,
-                           schedule=text, group_id=text, parent_id=text, routing_key=text),
+                           schedule=text, group_id=text, parent_id=text, routing_key=text,
+                           route=text, user=text),
         wire.TaskStarted(NOW_US + 1, SOURCE, task_id, 1, text, text, release=text),
         wire.TaskFailed(NOW_US + 2, SOURCE, task_id, 1, text, text, trace, 5),
     )  # fmt: skip

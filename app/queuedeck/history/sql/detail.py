@@ -192,6 +192,8 @@ class _Detail:
             group_id=linked.group if linked is not None else "",
             schedule=self._words[call.schedule] if call is not None else "",
             origin=self._words[call.origin] if call is not None else "",
+            route=self._words[call.route] if call is not None else "",
+            user=call.user if call is not None else "",
             exchange=self._words[call.exchange] if call is not None else "",
             routing_key=self._words[call.routing_key] if call is not None else "",
             expires_us=(call.expires_us or None) if call is not None else None,
@@ -280,7 +282,8 @@ class _Detail:
         for fact in self._all:
             match fact:
                 case Published():
-                    refs |= {fact.schedule, fact.origin, fact.exchange, fact.routing_key}
+                    refs |= {fact.schedule, fact.origin, fact.route}
+                    refs |= {fact.exchange, fact.routing_key}
                 case Started():
                     refs.add(fact.release)
                 case Failed() | Retrying():

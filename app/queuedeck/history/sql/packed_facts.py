@@ -33,7 +33,7 @@ _KIND_MASK = (1 << KIND_BITS) - 1
 _HEAD = ("at_us", "attempt")
 _ORDERS: dict[type[AnyFact], str] = {
     Published: "name queue held root origin routing_key | priority exchange parent eta_us group"
-    " chord schedule expires_us worker",
+    " chord schedule expires_us worker route user",
     Received: "name worker queue | eta_us held",
     Started: "published_us name worker queue pid root | held parent release group eta_us"
     " redelivered",

@@ -156,6 +156,8 @@ def sample_detail(now_us: int) -> TaskDetail:
         group_id="",
         schedule="",
         origin="4711@front-6",
+        route="POST /orders/{id}/capture",
+        user="",
         exchange="",
         routing_key="payments",
         expires_us=None,

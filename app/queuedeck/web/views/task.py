@@ -240,6 +240,8 @@ def _details(detail: TaskDetail) -> tuple[Fact, ...]:
         Fact("Due", moment_clock(row.eta_us).title if row.eta_us else ""),
         Fact("Expires", moment_clock(detail.expires_us).title if detail.expires_us else "never"),
         Fact("Sent by", detail.origin or "a process without an agent", bool(detail.origin)),
+        Fact("Request", detail.route, True),
+        Fact("User", detail.user, True),
         Fact("Exchange", detail.exchange, True),
         Fact("Routing key", detail.routing_key, True),
         Fact("Sealed with", f"key {detail.seal_id}" if detail.seal_id else ""),
