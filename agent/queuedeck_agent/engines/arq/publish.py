@@ -7,7 +7,7 @@ import os
 import socket
 from typing import Any
 
-from queuedeck_agent import wire
+from queuedeck_agent import request, wire
 from queuedeck_agent.agent import Agent
 from queuedeck_agent.engines.arq.call import Arguments
 
@@ -74,6 +74,7 @@ class PublishHooks:
         """Redis has taken it."""
         sealed = self.arguments.seal(function, job_id, queue, sent.data)
         expires = _span_us(named.get("_expires"))
+        route, user = request.context()
         self.agent.recorder.emit(
             wire.TaskPublished(
                 sent.at_us,
@@ -91,6 +92,8 @@ class PublishHooks:
                 retry_of=retry_of.get(),
                 schedule=function if firing.get() else "",
                 origin=f"{os.getpid()}@{socket.gethostname()}",
+                route=route,
+                user=user,
             )
         )
 

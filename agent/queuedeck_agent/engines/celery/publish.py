@@ -5,7 +5,7 @@ import datetime
 import time
 from typing import Any, NamedTuple
 
-from queuedeck_agent import wire
+from queuedeck_agent import request, wire
 from queuedeck_agent.agent import Agent
 from queuedeck_agent.engines.celery.arguments import Arguments
 from queuedeck_agent.engines.celery.limits import Running, hook
@@ -84,6 +84,7 @@ class PublishHooks:
             return
         meta = headers if "id" in headers else body
         place = name_of(exchange)
+        route, user = request.context()
         self.agent.recorder.emit(
             wire.TaskPublished(
                 found.at_us,
@@ -106,6 +107,8 @@ class PublishHooks:
                 place,
                 routing_key or "",
                 _chord_id(embed),
+                route,
+                user,
             )
         )
 

@@ -8,7 +8,7 @@ import uuid
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from queuedeck_agent import capture, wire
+from queuedeck_agent import capture, request, wire
 from queuedeck_agent.agent import Agent
 from queuedeck_agent.engines.dramatiq import call as dramatiq_call
 from queuedeck_agent.engines.dramatiq import run as dramatiq_run
@@ -77,6 +77,7 @@ class SendHooks:
             return
         options: dict[str, Any] = message.options
         stamp = found.stamp
+        route, user = request.context()
         self.agent.recorder.emit(
             wire.TaskPublished(
                 stamp["at"],
@@ -99,6 +100,8 @@ class SendHooks:
                 "",
                 "",
                 _callback_id(options),
+                route,
+                user,
             )
         )
 

@@ -14,7 +14,7 @@ import time
 import uuid
 from typing import Any, NamedTuple
 
-from queuedeck_agent import wire
+from queuedeck_agent import request, wire
 from queuedeck_agent.agent import Agent
 from queuedeck_agent.engines.huey import stamp as huey_stamp
 from queuedeck_agent.engines.huey.call import Arguments
@@ -79,6 +79,7 @@ class PublishHooks:
         stamp, name = sending.mark.stamp, name_of(huey, task)
         sealed = self.arguments.seal(name, task, str(huey.name), sending.mark.data)
         chord = sending.chord
+        route, user = request.context()
         self.agent.recorder.emit(
             wire.TaskPublished(
                 stamp.at_us,
@@ -99,6 +100,8 @@ class PublishHooks:
                 name if scheduling.periodic else "",
                 f"{os.getpid()}@{socket.gethostname()}",
                 chord_id=str(chord.callback.id) if chord is not None else "",
+                route=route,
+                user=user,
             )
         )
 

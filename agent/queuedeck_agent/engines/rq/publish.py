@@ -13,7 +13,7 @@ import weakref
 from collections.abc import Callable
 from typing import Any, cast
 
-from queuedeck_agent import capture, wire
+from queuedeck_agent import capture, request, wire
 from queuedeck_agent.agent import Agent
 from queuedeck_agent.engines import sources
 from queuedeck_agent.engines.rq import call as rq_call
@@ -144,6 +144,7 @@ class PublishHooks:
         self, job: Any, stamp: rq_stamp.Stamp, queue: str, eta_us: int, shown: bytes
     ) -> None:
         expires_us = stamp.at + job.ttl * 1_000_000 if job.ttl and job.ttl > 0 else 0
+        route, user = request.context()
         self.emit(
             wire.TaskPublished(
                 stamp.at,
@@ -160,6 +161,8 @@ class PublishHooks:
                 root_id=stamp.root,
                 group_id=vars(job).get("group_id") or "",
                 origin=self._own_origin(),
+                route=route,
+                user=user,
             )
         )
 

@@ -6,7 +6,7 @@ import socket
 import time
 from typing import Any, NamedTuple
 
-from queuedeck_agent import capture, wire
+from queuedeck_agent import capture, request, wire
 from queuedeck_agent.agent import Agent
 from queuedeck_agent.engines.signatures import Signatures
 from queuedeck_agent.engines.taskiq import call as taskiq_call
@@ -69,6 +69,7 @@ class SendHooks:
             return
         stamp = found.stamp
         priority = labels.get("priority")
+        route, user = request.context()
         self.agent.recorder.emit(
             wire.TaskPublished(
                 stamp.at,
@@ -88,6 +89,8 @@ class SendHooks:
                 stamp.o,
                 str(labels.get("schedule_id") or "")[:200],
                 f"{os.getpid()}@{self._host}",
+                route=route,
+                user=user,
             )
         )
 
