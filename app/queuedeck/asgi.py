@@ -35,6 +35,7 @@ from queuedeck.loops.expire_commands import INTERVAL_S, expire_commands
 from queuedeck.loops.runner import Runner
 from queuedeck.loops.search_index import INDEX_EVERY_S, index_words
 from queuedeck.settings import Settings
+from queuedeck.shared import Shared
 from queuedeck.web import routes as web
 
 MAX_BODY_BYTES = 1 << 20
@@ -95,6 +96,7 @@ def _services(settings: Settings, dispatch: Dispatch) -> Services:
         control=control,
         history=history,
         live=live,
+        shared=Shared(live),
         registry=AgentRegistry(now_us),
         ingest=Ingest(history, live, partial(apply_results, results)),
         commands_changed=dispatch.wake,

@@ -4,6 +4,7 @@ hears one fetches again what it shows, with its own permissions and filters.
 """
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator, Iterable
 
 
@@ -12,14 +13,20 @@ class Live:
 
     def __init__(self) -> None:
         self._subscribers: set[Subscription] = set()
+        self._versions: Counter[int] = Counter()
         self._stopped = False
 
     def publish(self, project_id: int, topics: Iterable[str]) -> None:
         """Tell subscribers of the project. Call after the commit, on the event loop."""
         changed = frozenset(topics)
+        self._versions[project_id] += 1
         for subscriber in self._subscribers:
             if subscriber.project_id == project_id:
                 subscriber.add(changed)
+
+    def version(self, project_id: int) -> int:
+        """Another number after each change of the project that was told."""
+        return self._versions[project_id]
 
     def subscribe(self, project_id: int) -> "Subscription":
         subscription = Subscription(self, project_id)

@@ -16,10 +16,11 @@ FULL = tuple(wire.Capability(verb, "native") for verb in ("retry", "cancel", "te
 
 
 async def record(serving, project, *events, lane="a" * 32):
-    """Store events of a Celery source, moved to the present."""
+    """Store events of a Celery source, moved to the present, and tell it as the gateway does."""
     shift = now_us() - NOW_US - 60_000_000
     moved = [_moved(event, shift) for event in (source_seen(), *events)]
     await serving.services.history.record([batch(moved, lane=lane, project_id=project.id)])
+    serving.services.live.publish(project.id, ("tasks",))
 
 
 def a_failed_task(task_id="t-1", name="shop.capture_payment", **more):

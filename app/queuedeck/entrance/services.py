@@ -14,6 +14,7 @@ from queuedeck.history.store import History
 from queuedeck.keyring import Keyring
 from queuedeck.live import Live
 from queuedeck.settings import Settings
+from queuedeck.shared import Shared
 
 
 class Services(msgspec.Struct, frozen=True, kw_only=True):
@@ -24,6 +25,7 @@ class Services(msgspec.Struct, frozen=True, kw_only=True):
     control: ControlDb
     history: History
     live: Live
+    shared: Shared
     registry: AgentRegistry
     ingest: Ingest
     commands_changed: Callable[[int], None]

@@ -52,7 +52,7 @@ async def frame(
         theme=theme_of(request),
         topics=topics,
         mode=mode,
-        warnings=_warnings(request, services),
+        warnings=warnings(request, services),
     )
 
 
@@ -64,7 +64,7 @@ async def _projects(services: Services, identity: Identity, slug: str) -> tuple[
     )
 
 
-def _warnings(request: AnyRequest, services: Services) -> tuple[str, ...]:
+def warnings(request: AnyRequest, services: Services) -> tuple[str, ...]:
     """What everybody should know, for as long as it is so."""
     return (*_store_warning(services), *_http_warning(request, services))
 

@@ -47,8 +47,15 @@ def page(
     status: int = 200,
 ) -> Response[str]:
     """A whole page, or to HTMX only what changes; the same template makes both."""
+    return html(render_page(request, template, shell, view), status)
+
+
+def render_page(
+    request: AnyRequest, template: str, shell: msgspec.Struct, view: msgspec.Struct
+) -> str:
+    """What `page` answers with."""
     layout = "layouts/fragment.html" if is_partial(request) else "layouts/page.html"
-    return html(render(template, layout=layout, shell=shell, view=view), status)
+    return render(template, layout=layout, shell=shell, view=view)
 
 
 def html(body: str, status: int = 200) -> Response[str]:

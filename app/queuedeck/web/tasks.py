@@ -30,8 +30,8 @@ from queuedeck.history.records import (
 )
 from queuedeck.web import urls
 from queuedeck.web.audit import entries_of_task
-from queuedeck.web.frame import frame
-from queuedeck.web.rendering import html, page, render
+from queuedeck.web.frame import frame, warnings
+from queuedeck.web.rendering import html, is_partial, page, render, render_page
 from queuedeck.web.views.actions import task_actions
 from queuedeck.web.views.commands import command_view
 from queuedeck.web.views.facets import counted
@@ -53,32 +53,48 @@ async def list_tasks(
 ) -> Response[Any]:
     if kept:
         return Redirect(urls.tasks(access.project.slug, f"{kept} {q}".strip()), status_code=303)
-    parts = await _read_list(services, access, q.strip(), after)
-    shell = await frame(
-        request, services, identity, access,
-        title="Tasks", place="Tasks", topics=("tasks", "agents"), mode="rows", totals=parts.totals,
-    )  # fmt: skip
-    return page(request, "tasks/list.html", shell, list_view(parts))
+
+    async def answer() -> str:
+        parts = await _read_list(services, access, q.strip(), after)
+        shell = await frame(
+            request, services, identity, access,
+            title="Tasks", place="Tasks", topics=("tasks", "agents"), mode="rows",
+            totals=parts.totals,
+        )  # fmt: skip
+        return render_page(request, "tasks/list.html", shell, list_view(parts))
+
+    if not is_partial(request):
+        return html(await answer())
+    # Every browser that shows the list asks for it again after each change. A fragment says
+    # nothing of who asks but for what these two do.
+    asked = ("list", q, after, access.role, warnings(request, services))
+    return html(await services.shared.get(access.project.id, asked, answer))
 
 
 @get("/p/{project:str}/tasks/facets", guards=[requires(Permission.READ_TASKS)])
 async def count_facets(
     services: NamedDependency[Services], access: NamedDependency[Access], q: FromQuery[str] = ""
 ) -> Response[str]:
-    question = parse(q)
-    found = await services.history.facets(access.project.id, question)
-    view = counted(question, found, access.project.slug)
-    return html(render("tasks/_facets.html", facets=view))
+    async def answer() -> str:
+        question = parse(q)
+        found = await services.history.facets(access.project.id, question)
+        view = counted(question, found, access.project.slug)
+        return render("tasks/_facets.html", facets=view)
+
+    return html(await services.shared.get(access.project.id, ("facets", q), answer))
 
 
 @get("/p/{project:str}/tasks/histogram", guards=[requires(Permission.READ_TASKS)])
 async def draw_histogram(
     services: NamedDependency[Services], access: NamedDependency[Access], q: FromQuery[str] = ""
 ) -> Response[str]:
-    question = parse(q)
-    found = await services.history.histogram(access.project.id, question)
-    view = strip_view(question, found, access.project.slug)
-    return html(render("tasks/_strip.html", strip=view))
+    async def answer() -> str:
+        question = parse(q)
+        found = await services.history.histogram(access.project.id, question)
+        view = strip_view(question, found, access.project.slug)
+        return render("tasks/_strip.html", strip=view)
+
+    return html(await services.shared.get(access.project.id, ("histogram", q), answer))
 
 
 async def _read_list(services: Services, access: Access, text: str, after: str) -> ListParts:
