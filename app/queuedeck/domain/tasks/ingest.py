@@ -50,6 +50,7 @@ class Ingest:
         self._apply_results = apply_results
         self._waiting: list[_Waiting] = []
         self._arrived = asyncio.Event()
+        self._is_writing = False
         self._stopping = False
         self._collector: asyncio.Task[None] | None = None
 
@@ -63,6 +64,11 @@ class Ingest:
         if self._collector is not None:
             await self._collector
             self._collector = None
+
+    @property
+    def is_behind(self) -> bool:
+        """Whether parts wait while a group is written: what is less urgent may wait as well."""
+        return self._is_writing and bool(self._waiting)
 
     def submit(
         self, project_id: int, agent_id: str, part: wire.LanePart
@@ -88,7 +94,9 @@ class Ingest:
             await self._next_parts()
             group = self._take_group()
             if group:
+                self._is_writing = True
                 await self._store(group)
+                self._is_writing = False
             elif self._stopping:
                 return
 

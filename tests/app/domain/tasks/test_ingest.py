@@ -125,6 +125,21 @@ async def test_one_group_is_in_the_writer_at_a_time(ingest, store, monkeypatch):
     assert store.most_writing == 1
 
 
+async def test_it_is_behind_while_parts_wait_for_the_writer(ingest, store, monkeypatch):
+    monkeypatch.setattr(ingest_module, "MAX_GROUP_EVENTS", 1)
+    behind, original = [], store.record
+
+    async def record(group):
+        behind.append(ingest.is_behind)
+        return await original(group)
+
+    store.record = record
+    parts = [part([source_seen()], lane=x * 32) for x in "abc"]
+    await asyncio.gather(*(ingest.submit(1, "agent", one) for one in parts))
+    assert behind == [True, True, False]
+    assert not ingest.is_behind
+
+
 async def test_a_part_larger_than_a_group_is_a_group_of_its_own(ingest, store, monkeypatch):
     monkeypatch.setattr(ingest_module, "MAX_GROUP_EVENTS", 2)
     recorded = await ingest.submit(1, "agent", part([source_seen(), started(T), failed(T)]))
