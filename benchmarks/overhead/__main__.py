@@ -25,12 +25,12 @@ def main() -> None:
     options = _options()
     with tempfile.TemporaryDirectory(prefix="queuedeck-bench-") as name:
         folder = Path(name)
-        plan = Plan(options.engine, options.tasks, options.slots, options.producer, folder)
         load = os.getloadavg()[0]
-        with serving.server(folder, options.server) as dsn:
-            found = _measured(plan, dsn, options)
-    asked = {"engine": plan.engine, "server": options.server, "producer": plan.producer}
-    asked |= {"tasks": plan.tasks, "pairs": options.pairs}
+        with serving.server(folder, options.server) as served:
+            which = (options.engine, options.tasks, options.slots, options.producer, folder)
+            found = _measured(Plan(served, *which), options)
+    asked = {"engine": options.engine, "server": options.server, "producer": options.producer}
+    asked |= {"tasks": options.tasks, "pairs": options.pairs}
     asked |= {"load": [round(load, 1), round(os.getloadavg()[0], 1)]}
     sys.stdout.write(json.dumps(asked | found) + "\n")
 
@@ -52,22 +52,22 @@ def _options() -> Any:
     return parser.parse_args()
 
 
-def _measured(plan: Plan, dsn: str, options: Any) -> dict[str, Any]:
+def _measured(plan: Plan, options: Any) -> dict[str, Any]:
     numbers = itertools.count()
     bare: list[Run] = []
     attached: list[Run] = []
     for pair in range(options.pairs):
         _progress(f"pair {pair + 1} of {options.pairs}")
-        both = [(bare, ""), (attached, dsn)]
+        both = [(bare, False), (attached, True)]
         for into, one in both if pair % 2 == 0 else reversed(both):
-            into.append(runs.run(plan, one, number=next(numbers)))
+            into.append(runs.run(plan, number=next(numbers), attached=one))
     found = figures.of_workers(bare, attached)
     if ENGINES[plan.engine].forks or not options.timed:
         return found
     timed: list[Timed] = []
     for number in itertools.islice(numbers, options.timed):
         _progress("timed run")
-        began_ns = runs.run(plan, dsn, number=number, inside=True).began_ns
+        began_ns = runs.run(plan, number=number, attached=True, inside=True).began_ns
         timed.append(Timed(*runs.hooks(plan, number, began_ns)))
     calibration = plan.folder / "calibration"
     calibration.mkdir()

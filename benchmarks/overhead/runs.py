@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import redis
 from benchmarks.overhead import timers
 from benchmarks.overhead.engines import ENGINES, Engine, is_drained, release
+from benchmarks.overhead.serving import Served
 from benchmarks.overhead.task import BROKER
 from benchmarks.overhead.worker import AGENT_THREAD
 
@@ -48,6 +49,8 @@ class Run(NamedTuple):
 class Plan(NamedTuple):
     """What all runs of a benchmark have in common."""
 
+    served: Served
+
     engine: str
     tasks: int
     slots: int
@@ -55,21 +58,29 @@ class Plan(NamedTuple):
     folder: Path
 
 
-def run(plan: Plan, dsn: str, *, number: int, inside: bool = False) -> Run:
-    """One worker from its start to its end; only the tasks after the warm-up are measured."""
+def run(plan: Plan, *, number: int, attached: bool, inside: bool = False) -> Run:
+    """One worker from its start to its end; only the tasks after the warm-up are measured, and
+    what the link does until the server has them."""
     engine = ENGINES[plan.engine]
+    dsn = plan.served.dsn if attached else ""
     folder = plan.folder / str(number)
     folder.mkdir()
     client = redis.Redis.from_url(BROKER)
     client.flushdb()
     environment = _environment(plan, folder, dsn, inside)
-    worker = _start(plan, engine, folder, environment, attached=bool(dsn))
+    arrives = plan.served.answers and attached
+    stored = plan.served.stored() if arrives else 0
+    worker = _start(plan, engine, folder, environment, attached=attached)
     try:
         _stage(plan, environment, dsn, WARM_UP_TASKS)
         _release(client, engine, folder, WARM_UP_TASKS)
+        if arrives:
+            _wait(lambda: plan.served.stored() >= stored + WARM_UP_TASKS, PATIENCE_S)
         _stage(plan, environment, dsn, plan.tasks)
         began_ns, before_mb, before = time.perf_counter_ns(), _memory_mb(worker.pid), _used(worker)
         _release(client, engine, folder, WARM_UP_TASKS + plan.tasks)
+        if arrives:
+            _wait(lambda: plan.served.stored() >= stored + WARM_UP_TASKS + plan.tasks, PATIENCE_S)
         after, after_mb = _used(worker), _memory_mb(worker.pid)
     finally:
         worker.send_signal(signal.SIGTERM)

@@ -12,7 +12,8 @@ import threading
 import time
 from collections.abc import Generator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
+from urllib.request import Request, urlopen
 
 MODES = ("up", "down", "slow", "blackholed")
 DELAY_S = 0.5
@@ -20,10 +21,25 @@ DELAY_S = 0.5
 _CHUNK_BYTES = 4096
 
 
+class Served(NamedTuple):
+    """A project on a server."""
+
+    dsn: str
+    url: str
+    token: str
+    answers: bool
+
+    def stored(self) -> int:
+        """How many tasks have succeeded, by the server."""
+        where = f"{self.url}/api/v1/projects/bench/totals"
+        with urlopen(Request(where, headers={"Authorization": f"Bearer {self.token}"})) as answer:
+            engines: dict[str, dict[str, int]] = json.loads(answer.read())["states"]
+        return sum(states.get("succeeded", 0) for states in engines.values())
+
+
 @contextlib.contextmanager
-def server(folder: Path, mode: str) -> Generator[str]:
-    """A server with a project; gives the DSN. In modes other than `up` and `slow` it existed once:
-    the DSN is a real one."""
+def server(folder: Path, mode: str) -> Generator[Served]:
+    """A server with a project. Where it does not answer it existed once: the DSN is a real one."""
     port, relay_port = _free_port(), _free_port()
     reached = relay_port if mode == "slow" else port
     env = {**os.environ, "QUEUEDECK_DATA": str(folder / "data"), "QUEUEDECK_PORT": str(port)}
@@ -33,10 +49,12 @@ def server(folder: Path, mode: str) -> Generator[str]:
         process = subprocess.Popen([*command, "serve"], env=env, stdout=log, stderr=log)
     try:
         until = time.monotonic() + 30
-        while "error" in _made(command, env, "projects", "create", "bench"):
+        while "error" in (made := _made(command, env, "projects", "create", "bench")):
             if time.monotonic() > until:
-                raise TimeoutError("the server does not start")
+                raise TimeoutError(f"the server does not start: {made['error']}")
         dsn = _made(command, env, "keys", "create", "bench")["dsn"]
+        token = _made(command, env, "tokens", "create", "bench", "--role", "viewer")["token"]
+        url = f"http://127.0.0.1:{port}"
         if mode in ("down", "blackholed"):
             process.send_signal(signal.SIGTERM)
             process.wait(15)
@@ -45,7 +63,7 @@ def server(folder: Path, mode: str) -> Generator[str]:
                 stack.enter_context(_blackhole(port))
             elif mode == "slow":
                 stack.enter_context(_slow_relay(relay_port, port))
-            yield dsn
+            yield Served(dsn, url, token, mode in ("up", "slow"))
     finally:
         process.send_signal(signal.SIGTERM)
         process.wait(15)
