@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: AGPL-3.0-only
 """The tables of failure groups against a direct count over the facts."""
 
-import sqlite3
 from collections import Counter, defaultdict
 
 import pytest
@@ -26,6 +25,7 @@ from queuedeck.history.records import TaskState
 from queuedeck.history.sql import failures
 from queuedeck.history.sql.days import DAY_SHIFT
 from queuedeck.history.sql.failures import TABLES, Change, Failures, prune
+from queuedeck.history.sqlite.dialect import SqliteDatabase
 from queuedeck.history.states import ending_of, merge
 
 IDS = [uuid_of("one"), uuid_of("two"), uuid_of("three")]
@@ -40,7 +40,7 @@ class Book:
     """Tasks in memory, their failure groups in a database."""
 
     def __init__(self):
-        self.db = sqlite3.connect(":memory:", isolation_level=None)
+        self.db = SqliteDatabase(":memory:", isolation_level=None)
         self.db.executescript(OTHERS + TABLES)
         self.failures = Failures(self.db)
         self.intern = Dictionary()

@@ -24,6 +24,7 @@ from queuedeck.history.records import TaskFilter
 from queuedeck.history.sql import upkeep
 from queuedeck.history.sql.days import TABLES, has_day, read_days
 from queuedeck.history.sql.writer import Writer
+from queuedeck.history.sqlite import upkeep as space
 from queuedeck.history.sqlite.schema import open_reader, open_writer
 from queuedeck.history.sqlite.store import SqliteHistory
 
@@ -161,11 +162,11 @@ def test_dropping_goes_on_after_a_restart(day, tmp_path):
 def test_the_oldest_days_go_while_the_file_is_too_large(day):
     for number in range(8):
         day.fill(number, 200)
-    size = upkeep.used_bytes(day.db)
+    size = space.used_bytes(day.db)
     day.tidy(1_000, size * 7 // 8)
     assert day.days()[-3:] == [5, 6, 7]
     assert 3 < len(day.days()) < 8
-    assert upkeep.used_bytes(day.db) <= size * 7 // 8
+    assert space.used_bytes(day.db) <= size * 7 // 8
 
 
 def test_days_that_are_searched_stay_whatever_is_asked(day):
@@ -176,7 +177,7 @@ def test_days_that_are_searched_stay_whatever_is_asked(day):
 
 
 def test_space_is_given_back_in_steps(day, monkeypatch):
-    monkeypatch.setattr(upkeep, "VACUUM_PAGES", 3)
+    monkeypatch.setattr(space, "VACUUM_PAGES", 3)
     monkeypatch.setattr(upkeep, "DROP_ROWS", 500)
     for number in range(8):
         day.fill(number, 300)

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: AGPL-3.0-only
 """The tables of rollups against a direct count over the facts."""
 
-import sqlite3
 from collections import defaultdict
 
 import pytest
@@ -25,6 +24,7 @@ from queuedeck.history.histogram import histogram_of, unpack
 from queuedeck.history.rollups import contributions
 from queuedeck.history.sql import rollups
 from queuedeck.history.sql.rollups import EVERYTHING, GRAINS, OTHER, TABLES, Rollups, prune
+from queuedeck.history.sqlite.dialect import SqliteDatabase
 from queuedeck.history.states import merge
 
 IDS = [uuid_of("one"), uuid_of("two"), "cron:nightly/1"]
@@ -35,7 +35,7 @@ class Book:
     """Tasks in memory, their rollups in a database."""
 
     def __init__(self):
-        self.db = sqlite3.connect(":memory:", isolation_level=None)
+        self.db = SqliteDatabase(":memory:", isolation_level=None)
         self.db.executescript(TABLES)
         self.rollups = Rollups(self.db)
         self.intern = Dictionary()

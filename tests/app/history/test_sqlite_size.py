@@ -2,10 +2,8 @@
 """What a task takes on disk, and what a group costs in statements."""
 
 import os
-import sqlite3
 import uuid
 from contextlib import closing
-from functools import partial
 
 import pytest
 from tests.support.history_events import (
@@ -18,9 +16,11 @@ from tests.support.history_events import (
     succeeded,
 )
 
-from queuedeck.history.sql.upkeep import used_bytes
 from queuedeck.history.sql.writer import Writer
+from queuedeck.history.sqlite import schema
+from queuedeck.history.sqlite.dialect import SqliteDatabase
 from queuedeck.history.sqlite.schema import open_writer
+from queuedeck.history.sqlite.upkeep import used_bytes
 
 BYTES_A_TASK = 700
 ARGUMENTS = b'{"args":["ord_7f3a91c2",4211],"kwargs":{"note":"%s"}}' % (b"x" * 149)
@@ -109,7 +109,7 @@ def test_a_finished_task_is_small_with_all_its_indexes(writer):
     assert (used_bytes(writer.db) - before) / tasks <= BYTES_A_TASK
 
 
-class Counting(sqlite3.Connection):
+class Counting(SqliteDatabase):
     """Counts how often the driver is called: an `executemany` is one call."""
 
     calls = 0
@@ -124,7 +124,7 @@ class Counting(sqlite3.Connection):
 
 
 def test_calls_of_a_group_do_not_grow_with_its_events(tmp_path, monkeypatch):
-    monkeypatch.setattr(sqlite3, "connect", partial(sqlite3.connect, factory=Counting))
+    monkeypatch.setattr(schema, "SqliteDatabase", Counting)
     with closing(open_writer(tmp_path / "history.db")) as db:
         writer = Writer(db, lambda: NOW_US + 60_000_000)
         lane = Lane(writer, 0)

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: AGPL-3.0-only
 """Trends read back from the rollups."""
 
-import sqlite3
 from collections import defaultdict
 
 import pytest
@@ -16,6 +15,7 @@ from queuedeck.history.records import TaskOrder, TrendFilter
 from queuedeck.history.sql import rollups
 from queuedeck.history.sql.rollups import GRAINS, TABLES, Rollups
 from queuedeck.history.sql.trends import read_task_trends, read_trend
+from queuedeck.history.sqlite.dialect import SqliteDatabase
 from queuedeck.history.states import merge
 
 HOUR_US = 60 * MINUTE_US
@@ -29,7 +29,7 @@ INSERT INTO source VALUES (7, 1, 'celery'), (8, 1, 'rq');
 
 class Book:
     def __init__(self):
-        self.db = sqlite3.connect(":memory:", isolation_level=None)
+        self.db = SqliteDatabase(":memory:", isolation_level=None)
         self.db.executescript(WORDS + TABLES)
         self.rollups = Rollups(self.db)
         self._words = {}

@@ -19,6 +19,7 @@ from tests.support.history_events import (
 from queuedeck.clock import DAY_US
 from queuedeck.domain.tasks.filters import parse
 from queuedeck.history.sql import fulltext, upkeep
+from queuedeck.history.sqlite import upkeep as space
 from queuedeck.history.sqlite.store import SqliteHistory
 
 MINUTE_US = 60_000_000
@@ -119,7 +120,7 @@ async def test_tasks_that_wait_do_not_keep_others_from_the_index(history, monkey
 async def test_the_index_goes_with_its_day(history, monkeypatch):
     monkeypatch.setattr(upkeep, "DROP_ROWS", 3)
     monkeypatch.setattr(fulltext, "DROP_ROWS", 3)
-    monkeypatch.setattr(fulltext, "DROP_PAGES", 1)
+    monkeypatch.setattr(space, "DROP_PAGES", 1)
     tasks = [uuid_of(str(n)) for n in range(8)]
     await history.record(*(published(task, n, args=ARGS) for n, task in enumerate(tasks)))
     await history.record(*(succeeded(task, 50) for task in tasks[:5]))

@@ -5,7 +5,6 @@ A column in SET makes SQLite rewrite its index entries even when the value stays
 updates, of which the commonest touches no index at all or only the small partial one.
 """
 
-import sqlite3
 from collections import defaultdict
 from collections.abc import Sequence
 from functools import partial
@@ -14,6 +13,7 @@ from queuedeck.clock import MINUTE_US
 from queuedeck.history.derive import Derived, derive
 from queuedeck.history.facts import AnyFact
 from queuedeck.history.records import FINAL_STATES, TaskState
+from queuedeck.history.sql.database import Database
 from queuedeck.history.sql.days import WINDOW_DAYS, split
 from queuedeck.history.sql.ledger import Ledger
 from queuedeck.history.sql.names import STATE_NUMBERS, Source
@@ -40,10 +40,11 @@ _INSERT = (
 )
 _FAILURE = "UPDATE task_{day} SET failure = ? WHERE n = ?"
 _SUPERSEDE = "UPDATE task_{day} SET key = ? WHERE n = ?"
-_SPARE = "INSERT OR IGNORE INTO spare_{day} (n, fact) VALUES (?, ?)"
+_SPARE = "INSERT INTO spare_{day} (n, fact) VALUES (?, ?) ON CONFLICT DO NOTHING"
 _MINUTE = (
-    "INSERT INTO minute_{day} (minute, low, high) VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET"
-    " low = min(low, excluded.low), high = max(high, excluded.high)"
+    "INSERT INTO minute_{day} (minute, low, high) VALUES (?, ?, ?) ON CONFLICT (minute)"
+    " DO UPDATE SET low = min(minute_{day}.low, excluded.low),"
+    " high = max(minute_{day}.high, excluded.high)"
 )
 _DAILY = (_INSERT, _UPDATE, _UPDATE_STATE, _UPDATE_ALL, _FAILURE, _SUPERSEDE, _SPARE)
 
@@ -53,7 +54,7 @@ _Row = tuple[object, ...]
 class Changes:
     """The rows that one group will write."""
 
-    def __init__(self, db: sqlite3.Connection, first_day: int, ledger: Ledger) -> None:
+    def __init__(self, db: Database, first_day: int, ledger: Ledger) -> None:
         self._db = db
         self._ledger = ledger
         self._first_day = first_day
@@ -62,7 +63,7 @@ class Changes:
         self._parts: dict[tuple[str, int], dict[int, bytes]] = defaultdict(dict)
         self._minutes: dict[int, dict[int, tuple[int, int]]] = defaultdict(dict)
         self._usage: dict[tuple[int, int], list[int]] = defaultdict(lambda: [0, 0])
-        self._retries: list[_Row] = []
+        self._retries: dict[tuple[int, str, str], tuple[str, int]] = {}
         self._ended: list[_Row] = []
         self._open: list[_Row] = []
         self._states: dict[tuple[int, int, int], int] = {}
@@ -86,9 +87,9 @@ class Changes:
     def add_retry(self, project: int, source: Source, event: wire.TaskPublished) -> None:
         """Links both tasks of a retry, whichever of them is stored first."""
         if event.retry_of:
-            self._retries.append(
-                (project, source.fingerprint, event.task_id, event.retry_of, event.at_us)
-            )
+            key = (project, source.fingerprint, event.task_id)
+            old, at_us = self._retries.get(key, (event.retry_of, event.at_us))
+            self._retries[key] = (min(old, event.retry_of), min(at_us, event.at_us))
 
     def add_superseded(self, rows: list[tuple[int, int]]) -> None:
         """(new key, id) of tasks that are only found by readers from now on."""
@@ -101,22 +102,25 @@ class Changes:
         self._ledger.write()
         self._write_rows("DELETE FROM cancel_request WHERE task = ?", self._ended)
         self._write_rows(
-            "INSERT OR REPLACE INTO open_task (id, key, until_day) VALUES (?, ?, ?)", self._open
+            "INSERT INTO open_task (id, key, until_day) VALUES (?, ?, ?) ON CONFLICT (id)"
+            " DO UPDATE SET key = excluded.key, until_day = excluded.until_day",
+            self._open,
         )
         self._write_rows(
             "INSERT INTO retry (project, source, new, old, at_us) VALUES (?, ?, ?, ?, ?)"
-            " ON CONFLICT DO UPDATE SET old = min(old, excluded.old),"
-            " at_us = min(at_us, excluded.at_us)",
-            self._retries,
+            " ON CONFLICT (project, source, new) DO UPDATE SET"
+            " old = min(retry.old, excluded.old), at_us = min(retry.at_us, excluded.at_us)",
+            [(*key, *row) for key, row in self._retries.items()],
         )
         self._write_rows(
             "INSERT INTO state_count (project, source, state, n) VALUES (?, ?, ?, ?)"
-            " ON CONFLICT DO UPDATE SET n = n + excluded.n",
+            " ON CONFLICT (project, source, state) DO UPDATE SET n = state_count.n + excluded.n",
             [(*key, n) for key, n in self._states.items() if n],
         )
         self._write_rows(
-            "INSERT INTO usage (day, project, tasks, bytes) VALUES (?, ?, ?, ?) ON CONFLICT"
-            " DO UPDATE SET tasks = tasks + excluded.tasks, bytes = bytes + excluded.bytes",
+            "INSERT INTO usage (day, project, tasks, bytes) VALUES (?, ?, ?, ?)"
+            " ON CONFLICT (day, project) DO UPDATE SET tasks = usage.tasks + excluded.tasks,"
+            " bytes = usage.bytes + excluded.bytes",
             [(*key, *added) for key, added in self._usage.items()],
         )
 
@@ -126,7 +130,8 @@ class Changes:
                 self._write_rows(sql.format(day=day), rows)
         for (table, day), parts in self._parts.items():
             self._write_rows(
-                f"INSERT OR REPLACE INTO {table}_{day} (id, data) VALUES (?, ?)",  # noqa: S608
+                f"INSERT INTO {table}_{day} (id, data) VALUES (?, ?)"  # noqa: S608
+                " ON CONFLICT (id) DO UPDATE SET data = excluded.data",
                 list(parts.items()),
             )
         for day, minutes in self._minutes.items():

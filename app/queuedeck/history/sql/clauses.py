@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: AGPL-3.0-only
 """The fields of a `TaskFilter` as conditions on the columns of a day's tasks."""
 
-import re
-import sqlite3
 from collections.abc import Iterable, Sequence
 
 import msgspec
@@ -10,7 +8,7 @@ import msgspec
 from queuedeck.history.facts import Word
 from queuedeck.history.ranges import Between
 from queuedeck.history.records import TaskFilter, TaskState
-from queuedeck.history.sql.identity import pack
+from queuedeck.history.sql.database import Database, Dialect
 from queuedeck.history.sql.names import STATE_NUMBERS
 from queuedeck.history.sql.rows import SourceRow
 
@@ -32,9 +30,10 @@ class Clause(msgspec.Struct, frozen=True):
 class Refs:
     """Finds the references of a project's words."""
 
-    def __init__(self, db: sqlite3.Connection, project_id: int) -> None:
+    def __init__(self, db: Database, project_id: int) -> None:
         self._db = db
         self._project_id = project_id
+        self.dialect = db.dialect
 
     def matching(self, kind: Word, patterns: Sequence[str]) -> list[int]:
         """References of the words that equal, or with `*` fit, any of the patterns."""
@@ -42,7 +41,9 @@ class Refs:
         found = self._select(kind, f"value IN ({marks(exact)})", exact) if exact else []
         for pattern in patterns:
             if "*" in pattern:
-                found += self._select(kind, "value GLOB ?", [_glob(pattern)])
+                found += self._select(
+                    kind, f"value {self.dialect.GLOB}", [self.dialect.glob(pattern)]
+                )
         return sorted(set(found))
 
     def errors(self, patterns: Sequence[str]) -> list[int]:
@@ -97,11 +98,11 @@ def unwanted(refs: Refs, question: TaskFilter, sources: dict[int, SourceRow]) ->
     }
     found = [any_of(column, values, negated=True) for column, values in columns.items() if values]
     if question.not_ids:
-        found.append(_ids(question.not_ids, negated=True))
+        found.append(_ids(refs.dialect, question.not_ids, negated=True))
     return found
 
 
-def measured(question: TaskFilter, now_us: int) -> list[Clause]:
+def measured(dialect: Dialect, question: TaskFilter, now_us: int) -> list[Clause]:
     """The conditions on durations, retries and times, and on ids."""
     pairs = (
         (_WAIT, (now_us,), question.waits, question.not_waits),
@@ -119,14 +120,14 @@ def measured(question: TaskFilter, now_us: int) -> list[Clause]:
             none = _between(sql, values, not_ranges)
             found.append(Clause(f"({none.sql}) IS NOT TRUE", none.values))
     if question.ids:
-        found.append(_ids(question.ids))
+        found.append(_ids(dialect, question.ids))
     return found
 
 
-def rooted(roots: Sequence[str]) -> list[Clause]:
+def rooted(dialect: Dialect, roots: Sequence[str]) -> list[Clause]:
     """Tasks whose facts have one of the ids, in whatever field, and those whose own id it is."""
     ways = [
-        Clause("instr(t.facts, ?) > 0 OR t.ext = ?", (root.encode(), pack(root)[1]))
+        Clause("instr(t.facts, ?) > 0 OR t.ext = ?", (root.encode(), dialect.pack_id(root)[1]))
         for root in roots
     ]
     return [either(ways)] if ways else []
@@ -160,8 +161,8 @@ def _of_sources(sources: dict[int, SourceRow], named: Sequence[str]) -> list[int
     ]  # fmt: skip
 
 
-def _ids(ids: Iterable[str], *, negated: bool = False) -> Clause:
-    return any_of("t.ext", [pack(task_id)[1] for task_id in ids], negated=negated)
+def _ids(dialect: Dialect, ids: Iterable[str], *, negated: bool = False) -> Clause:
+    return any_of("t.ext", [dialect.pack_id(task_id)[1] for task_id in ids], negated=negated)
 
 
 def _between(sql: str, values: tuple[object, ...], ranges: Sequence[Between]) -> Clause:
@@ -172,8 +173,3 @@ def _between(sql: str, values: tuple[object, ...], ranges: Sequence[Between]) ->
         text = " AND ".join(f"{sql} {sign} ?" for sign, _ in given)
         clauses.append(Clause(text, tuple(v for _, end in given for v in (*values, end))))
     return either(clauses)
-
-
-def _glob(pattern: str) -> str:
-    """Only `*` is special in our patterns; GLOB knows `?` and `[` too."""
-    return re.sub(r"([?\[])", r"[\1]", pattern)

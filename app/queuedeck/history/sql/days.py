@@ -3,7 +3,7 @@
 a day is dropped whole. `id = day << 40 | n`: the id names its day and is the cursor of every list.
 """
 
-import sqlite3
+from queuedeck.history.sql.database import Database
 
 DAY_SHIFT = 40
 WINDOW_DAYS = 3
@@ -11,33 +11,6 @@ WINDOW_DAYS = 3
 
 DAY_LAYOUT = 2
 """Kept for each day: old days are never rewritten."""
-
-# States are stored by their number in `names.STATE_NUMBERS`: open ones are 0 to 3, 4 is succeeded,
-# which most tasks are: it has no index. (Two partial ones, `< 4` and `> 4`, made SQLite sort.)
-# Payloads are apart from the head rows, and calls from outcomes: calls come in the order of the ids
-# and fill their pages, outcomes do not. Both are kept under `packed.payload_id`.
-_TABLES = """
-CREATE TABLE task_{day} (
-  n INTEGER PRIMARY KEY, key INTEGER NOT NULL, ext ANY NOT NULL, project INTEGER NOT NULL,
-  source INTEGER NOT NULL, generation INTEGER NOT NULL, flags INTEGER NOT NULL,
-  state INTEGER NOT NULL, name INTEGER NOT NULL, queue INTEGER NOT NULL, worker INTEGER NOT NULL,
-  attempt INTEGER NOT NULL, exception INTEGER NOT NULL, failure INTEGER NOT NULL DEFAULT 0,
-  seen_us INTEGER NOT NULL, running_us INTEGER, wait_us INTEGER, run_us INTEGER,
-  facts BLOB NOT NULL) STRICT;
-CREATE INDEX task_{day}_key ON task_{day} (key);
-CREATE INDEX task_{day}_project ON task_{day} (project);
-CREATE INDEX task_{day}_name ON task_{day} (name);
-CREATE INDEX task_{day}_state ON task_{day} (project, state) WHERE state <> 4;
-CREATE INDEX task_{day}_failure ON task_{day} (failure) WHERE failure > 0;
-CREATE TABLE call_{day} (id INTEGER PRIMARY KEY, data BLOB NOT NULL) STRICT;
-CREATE TABLE outcome_{day} (id INTEGER PRIMARY KEY, data BLOB NOT NULL) STRICT;
-CREATE TABLE spare_{day} (
-  n INTEGER NOT NULL, fact BLOB NOT NULL, PRIMARY KEY (n, fact)) STRICT, WITHOUT ROWID;
-CREATE TABLE minute_{day} (
-  minute INTEGER PRIMARY KEY, low INTEGER NOT NULL, high INTEGER NOT NULL) STRICT
-"""
-"""`spare` has the facts that only the timeline shows: a second start of one attempt, an outcome
-that contradicts. `minute` says which `n` the tasks first seen in a minute have."""
 
 TABLES = ("task", "call", "outcome", "spare", "minute")
 
@@ -51,23 +24,23 @@ def join(day: int, n: int) -> int:
     return day << DAY_SHIFT | n
 
 
-def read_days(db: sqlite3.Connection) -> list[int]:
+def read_days(db: Database) -> list[int]:
     """The days that can be read, newest first."""
     return [
-        row[0] for row in db.execute("SELECT day FROM day WHERE NOT dropping ORDER BY day DESC")
+        row[0] for row in db.execute("SELECT day FROM day WHERE dropping = 0 ORDER BY day DESC")
     ]
 
 
-def has_day(db: sqlite3.Connection, day: int) -> bool:
+def has_day(db: Database, day: int) -> bool:
     """Whether a day can be read."""
-    row = db.execute("SELECT 1 FROM day WHERE day = ? AND NOT dropping", (day,)).fetchone()
+    row = db.execute("SELECT 1 FROM day WHERE day = ? AND dropping = 0", (day,)).fetchone()
     return row is not None
 
 
 class Days:
     """The day tables as the writer uses them. What it remembers can be forgotten at any time."""
 
-    def __init__(self, db: sqlite3.Connection) -> None:
+    def __init__(self, db: Database) -> None:
         self._db = db
         self._searched: list[int] = []
         self._next: dict[int, int] = {}
@@ -79,7 +52,7 @@ class Days:
     def searched(self) -> list[int]:
         """The days in which tasks are looked for by id, newest first."""
         if not self._searched:
-            rows = self._db.execute("SELECT day FROM day WHERE searched ORDER BY day DESC")
+            rows = self._db.execute("SELECT day FROM day WHERE searched = 1 ORDER BY day DESC")
             self._searched = [row[0] for row in rows]
         return self._searched
 
@@ -100,7 +73,7 @@ class Days:
         self._searched.clear()
         if self._db.execute("UPDATE day SET searched = 1 WHERE day = ?", (day,)).rowcount:
             return  # The clock was ahead, and has been put right.
-        for statement in _TABLES.format(day=day).split(";"):
+        for statement in self._db.dialect.day_tables(day):
             self._db.execute(statement)
         self._db.execute(
             "INSERT INTO day (day, layout, searched) VALUES (?, ?, 1)", (day, DAY_LAYOUT)

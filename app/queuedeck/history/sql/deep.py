@@ -3,7 +3,6 @@
 and compared here, in Python.
 """
 
-import sqlite3
 from collections.abc import Sequence
 
 import msgspec
@@ -23,6 +22,7 @@ from queuedeck.history.facts import (
 from queuedeck.history.matching import Needle, document_of, holds, needle_of
 from queuedeck.history.records import PathTerm, TaskFilter
 from queuedeck.history.sql.clauses import Refs
+from queuedeck.history.sql.database import Database
 from queuedeck.history.sql.packed import NO_PARTS
 from queuedeck.history.sql.packed_facts import unpack_facts
 from queuedeck.history.sql.rows import Head, Payloads, Words, call_fact, read_payloads
@@ -73,7 +73,7 @@ class Deep:
     """Drops the rows that do not fit."""
 
     def __init__(
-        self, db: sqlite3.Connection, question: TaskFilter, texts: list[_Text], releases: _Releases
+        self, db: Database, question: TaskFilter, texts: list[_Text], releases: _Releases
     ) -> None:
         self._db = db
         self._question = question
@@ -149,7 +149,7 @@ class Deep:
         return task.document
 
 
-def make_deep(db: sqlite3.Connection, refs: Refs, question: TaskFilter) -> Deep | None:
+def make_deep(db: Database, refs: Refs, question: TaskFilter) -> Deep | None:
     """None when columns say all that is asked for."""
     if not (
         question.roots

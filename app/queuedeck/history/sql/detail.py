@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: AGPL-3.0-only
 """One task with all that is known of it, and the small reads about single tasks."""
 
-import json
-import sqlite3
 from collections.abc import Iterable
 from typing import TypeVar
 
@@ -20,8 +18,9 @@ from queuedeck.history.facts import (
     Succeeded,
 )
 from queuedeck.history.records import Attempt, TaskDetail, TaskRow, TimelineEntry
+from queuedeck.history.sql.database import Database, reading
 from queuedeck.history.sql.days import has_day, read_days, split
-from queuedeck.history.sql.identity import older_key, pack, unpack
+from queuedeck.history.sql.identity import older_key, unpack
 from queuedeck.history.sql.packed import NO_PARTS
 from queuedeck.history.sql.packed_facts import unpack_fact, unpack_facts
 from queuedeck.history.sql.rows import (
@@ -65,7 +64,7 @@ F = TypeVar("F")
 
 
 def find_task(
-    db: sqlite3.Connection,
+    db: Database,
     words: Words,
     project_id: int,
     engine: str,
@@ -73,8 +72,7 @@ def find_task(
     generation: int | None = None,
     key: int | None = None,
 ) -> TaskDetail | None:
-    db.execute("BEGIN")
-    try:
+    with reading(db):
         sources = read_sources(db, project_id)
         mine = {number for number, source in sources.items() if source.engine == engine}
         heads = [head for head in _same_id(db, project_id, task_id) if head.source in mine]
@@ -89,14 +87,11 @@ def find_task(
         row = RowMaker(db, words, project_id).rows([head], sources)[0]
         generations = sum(other.source == head.source for other in heads)
         return _Detail(db, words, head).make(row, generations)
-    finally:
-        db.execute("COMMIT")
 
 
-def sealed_call(db: sqlite3.Connection, project_id: int, key: int) -> bytes:
+def sealed_call(db: Database, project_id: int, key: int) -> bytes:
     """The sealed original call; empty if there is none, or the task is not the project's."""
-    db.execute("BEGIN")
-    try:
+    with reading(db):
         day, n = split(key)
         found = (
             has_day(db, day)
@@ -107,14 +102,11 @@ def sealed_call(db: sqlite3.Connection, project_id: int, key: int) -> bytes:
         )
         call = call_fact(unpack_facts(found[0]), Part.SEALED) if found else None
         return read_payloads(db, [(key, call)]).get((key, call), NO_PARTS)[1] if call else b""
-    finally:
-        db.execute("COMMIT")
 
 
-def cancelled_waiting(db: sqlite3.Connection, project_id: int) -> list[tuple[str, str]]:
+def cancelled_waiting(db: Database, project_id: int) -> list[tuple[str, str]]:
     """(source, task id) of the open tasks that somebody asked to cancel."""
-    db.execute("BEGIN")
-    try:
+    with reading(db):
         asked: dict[int, list[int]] = {}
         for (task,) in db.execute(
             "SELECT task FROM cancel_request WHERE project = ? ORDER BY task", (project_id,)
@@ -123,28 +115,24 @@ def cancelled_waiting(db: sqlite3.Connection, project_id: int) -> list[tuple[str
             asked.setdefault(day, []).append(n)
         rows = [row for day, numbers in asked.items() for row in _waiting(db, day, numbers)]
         return [(source, unpack(ext)) for source, ext in rows]
-    finally:
-        db.execute("COMMIT")
 
 
-def _waiting(
-    db: sqlite3.Connection, day: int, numbers: list[int]
-) -> Iterable[tuple[str, bytes | str]]:
+def _waiting(db: Database, day: int, numbers: list[int]) -> Iterable[tuple[str, bytes | str]]:
     if not has_day(db, day):
         return []
     return db.execute(
-        f"SELECT s.fingerprint, t.ext FROM json_each(?) AS j CROSS JOIN task_{day} AS t"  # noqa: S608
+        f"SELECT s.fingerprint, t.ext FROM {db.dialect.NUMBERS} CROSS JOIN task_{day} AS t"  # noqa: S608
         " ON t.n = j.value JOIN source AS s ON s.id = t.source WHERE t.state < 4 ORDER BY t.n",
-        (json.dumps(numbers),),
+        (db.dialect.listed(numbers),),
     )
 
 
-def _same_id(db: sqlite3.Connection, project_id: int, task_id: str) -> list[Head]:
+def _same_id(db: Database, project_id: int, task_id: str) -> list[Head]:
     """Every task that the id has named, newest first, numbered through.
 
     Where the writer did not look for older ones any more, it began again with 1.
     """
-    key, ext = pack(task_id)
+    key, ext = db.dialect.pack_id(task_id)
     heads: list[Head] = []
     for day in read_days(db):
         rows = db.execute(
@@ -164,7 +152,7 @@ def _same_id(db: sqlite3.Connection, project_id: int, task_id: str) -> list[Head
 class _Detail:
     """Puts one task together."""
 
-    def __init__(self, db: sqlite3.Connection, words: Words, head: Head) -> None:
+    def __init__(self, db: Database, words: Words, head: Head) -> None:
         self._db = db
         self._id = head.id
         self._facts = unpack_facts(head.facts)

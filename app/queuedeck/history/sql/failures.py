@@ -6,7 +6,6 @@ A row of `failure_attempt` for each failed attempt that is counted says where it
 repeated report adds nothing and a conflicting one takes back what the first had added.
 """
 
-import sqlite3
 from collections import defaultdict
 from collections.abc import Callable
 
@@ -17,6 +16,7 @@ from queuedeck.history.derive import Derived, derive
 from queuedeck.history.facts import AnyFact, Failed, Kind, Retrying, Started
 from queuedeck.history.fingerprint import Fingerprint, fingerprint
 from queuedeck.history.records import TaskState
+from queuedeck.history.sql.database import Database
 from queuedeck.history.sql.days import DAY_SHIFT
 from queuedeck.history.states import FIRST, KIND_BITS, Facts, ending_of, get_fact, key_of
 
@@ -86,7 +86,7 @@ TracebackOf = Callable[[AnyFact], str]
 class Failures:
     """Groups the failed attempts of a group of events; `write` then adds them to the tables."""
 
-    def __init__(self, db: sqlite3.Connection) -> None:
+    def __init__(self, db: Database) -> None:
         self._db = db
         self._words: dict[int, str] = {}
         self._known: dict[tuple[int, int], int] = {}
@@ -217,13 +217,12 @@ class Failures:
         if found.number and self._size(project) >= MAX_GROUPS:
             return self._find_or_add(project, "", _REST)
         self._sizes[project] = self._size(project) + 1
-        cursor = self._db.execute(
+        return self._db.execute(
             "INSERT INTO failure_group (project, fingerprint, exception, message, culprit,"
-            " first_us, last_us, n, tasks, recovered) VALUES (?, ?, ?, ?, ?, ?, 0, 0, 0, 0)",
+            " first_us, last_us, n, tasks, recovered)"
+            " VALUES (?, ?, ?, ?, ?, ?, 0, 0, 0, 0) RETURNING id",
             (project, found.number, exception, found.message, found.culprit, 1 << 62),
-        )
-        assert cursor.lastrowid is not None  # noqa: S101 - an INSERT has one
-        return cursor.lastrowid
+        ).fetchone()[0]
 
     def _size(self, project: int) -> int:
         known = self._sizes.get(project)
@@ -251,7 +250,7 @@ class Failures:
         ):
             many(
                 f"INSERT INTO {table} (failure, {column}, n) VALUES (?, ?, ?)"  # noqa: S608
-                " ON CONFLICT DO UPDATE SET n = n + excluded.n",
+                f" ON CONFLICT (failure, {column}) DO UPDATE SET n = {table}.n + excluded.n",
                 [(*key, n) for key, n in counted.items() if n],
             )
         self._start()
@@ -263,7 +262,7 @@ def _words(facts: Facts, seen: Derived, attempt: int) -> set[int]:
     return {seen.name, seen.queue, started.release if started else 0} - {0}
 
 
-def prune(db: sqlite3.Connection, now_us: int, limit: int) -> int:
+def prune(db: Database, now_us: int, limit: int) -> int:
     """Delete up to `limit` rows about days that are no longer kept. How many that were. The groups
     and their counts stay.
     """

@@ -1,13 +1,12 @@
 # SPDX-License-Identifier: AGPL-3.0-only
-"""The index of words: for each day one FTS5 table over the documents of its tasks, filled behind a
-watermark and dropped with the day.
+"""The index of words: for each day one table of the database's own full-text search over the
+documents of its tasks, filled behind a watermark and dropped with the day.
 
 A task is indexed once, when it has ended. Up to the watermark, those that had not are in
 `word_wait`; these and all above it are compared one by one when somebody searches. The words come
 ready from `matching.py`, so the table only splits at spaces.
 """
 
-import sqlite3
 from collections.abc import Sequence
 
 import msgspec
@@ -15,6 +14,7 @@ import msgspec
 from queuedeck.clock import MINUTE_US
 from queuedeck.history.facts import Part, Published
 from queuedeck.history.records import FINAL_STATES
+from queuedeck.history.sql.database import Database
 from queuedeck.history.sql.days import read_days, split
 from queuedeck.history.sql.deep import COUNTED, Found, make_document
 from queuedeck.history.sql.names import STATES
@@ -29,22 +29,13 @@ CREATE TABLE word_wait (
   day INTEGER NOT NULL, n INTEGER NOT NULL, PRIMARY KEY (day, n)) STRICT, WITHOUT ROWID;
 """
 
-_WORDS = (
-    "CREATE VIRTUAL TABLE IF NOT EXISTS words_{day} USING"
-    " fts5(document, content='', detail=none, columnsize=0, tokenize='ascii')"
-)
-
 _WAITING = (
     "word_wait AS w CROSS JOIN task_{day} AS t ON t.n = w.n WHERE w.day = ? AND w.n > ?"
     " ORDER BY w.n"
 )
 
-_FIRST_PAGE = 10
-"""Rows of FTS5's own table up to this one are no pages of words but what a DROP reads."""
-
 STEP_TASKS = 500
 DROP_ROWS = 2_000
-DROP_PAGES = 500
 PUBLISHED_WITHIN_US = 10 * MINUTE_US
 """So long a task that has ended waits for its publication, which may carry the arguments."""
 
@@ -68,7 +59,7 @@ class Portion(msgspec.Struct, frozen=True):
     """Tasks that need not wait any longer."""
 
 
-def read_indexed(db: sqlite3.Connection, day: int) -> Indexed:
+def read_indexed(db: Database, day: int) -> Indexed:
     row = db.execute("SELECT upto FROM word_index WHERE day = ?", (day,)).fetchone()
     if row is None:
         return Indexed(0, False, False)
@@ -76,9 +67,7 @@ def read_indexed(db: sqlite3.Connection, day: int) -> Indexed:
     return Indexed(row[0], True, waiting is not None)
 
 
-def read_portion(
-    db: sqlite3.Connection, words: Words, now_us: int, waited: dict[int, int]
-) -> Portion | None:
+def read_portion(db: Database, words: Words, now_us: int, waited: dict[int, int]) -> Portion | None:
     """The next tasks to index, of the newest day that has any. `waited` remembers, for each day,
     up to where those that wait were looked at.
     """
@@ -94,50 +83,40 @@ def read_portion(
     return None
 
 
-def write_portion(db: sqlite3.Connection, portion: Portion) -> None:
+def write_portion(db: Database, portion: Portion) -> None:
     """In the caller's transaction."""
     day = portion.day
-    db.execute(_WORDS.format(day=day))
+    db.dialect.make_words(db, day)
+    db.dialect.add_words(db, day, portion.documents)
     db.executemany(
-        f"INSERT INTO words_{day} (rowid, document) VALUES (?, ?)",  # noqa: S608
-        portion.documents,
-    )
-    db.executemany(
-        "INSERT OR IGNORE INTO word_wait (day, n) VALUES (?, ?)",
+        "INSERT INTO word_wait (day, n) VALUES (?, ?) ON CONFLICT DO NOTHING",
         [(day, n) for n in portion.waiting],
     )
     db.executemany(
         "DELETE FROM word_wait WHERE day = ? AND n = ?", [(day, n) for n in portion.waited]
     )
-    db.execute("INSERT OR REPLACE INTO word_index (day, upto) VALUES (?, ?)", (day, portion.upto))
+    db.execute(
+        "INSERT INTO word_index (day, upto) VALUES (?, ?)"
+        " ON CONFLICT (day) DO UPDATE SET upto = excluded.upto",
+        (day, portion.upto),
+    )
 
 
-def drop_words(db: sqlite3.Connection, day: int) -> bool:
-    """Take away a piece of the index of a day, in the caller's transaction. Says whether there was
-    one. The table's own pages are emptied first: to drop a full one would hold the writer.
+def drop_waiting(db: Database, day: int) -> bool:
+    """Take away a piece of what the common tables say about the index of a day. Says whether there
+    was one.
     """
     waiting = db.execute(
-        "DELETE FROM word_wait WHERE day = ?1 AND n IN"
-        " (SELECT n FROM word_wait WHERE day = ?1 LIMIT ?2)",
-        (day, DROP_ROWS),
+        "DELETE FROM word_wait WHERE day = ? AND n IN"
+        " (SELECT n FROM word_wait WHERE day = ? LIMIT ?)",
+        (day, day, DROP_ROWS),
     )
     if waiting.rowcount:
         return True
-    indexed = db.execute("DELETE FROM word_index WHERE day = ?", (day,))
-    table = f"words_{day}"
-    if not db.execute("SELECT 1 FROM sqlite_schema WHERE name = ?", (table,)).fetchone():
-        return indexed.rowcount > 0
-    pages = db.execute(
-        f"DELETE FROM {table}_data WHERE id IN"  # noqa: S608
-        f" (SELECT id FROM {table}_data WHERE id > ? LIMIT ?)",
-        (_FIRST_PAGE, DROP_PAGES),
-    )
-    if not pages.rowcount:
-        db.execute(f"DROP TABLE {table}")
-    return True
+    return db.execute("DELETE FROM word_index WHERE day = ?", (day,)).rowcount > 0
 
 
-def _read(db: sqlite3.Connection, day: int, rest: str, values: tuple[int, ...]) -> list[Found]:
+def _read(db: Database, day: int, rest: str, values: tuple[int, ...]) -> list[Found]:
     rows = db.execute(
         f"SELECT {columns(day)}{COUNTED} FROM {rest} LIMIT {STEP_TASKS}",  # noqa: S608
         values,
@@ -146,7 +125,7 @@ def _read(db: sqlite3.Connection, day: int, rest: str, values: tuple[int, ...]) 
 
 
 def _portion(
-    db: sqlite3.Connection,
+    db: Database,
     words: Words,
     now_us: int,
     day: int,

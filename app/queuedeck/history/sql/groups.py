@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: AGPL-3.0-only
 """Failure groups read back: the list, and one group with its newest tasks. Readers only."""
 
-import json
-import sqlite3
 from collections.abc import Sequence
 
 from queuedeck.clock import MINUTE_US
@@ -15,6 +13,7 @@ from queuedeck.history.records import (
     FailureOrder,
     TaskRow,
 )
+from queuedeck.history.sql.database import Database
 from queuedeck.history.sql.days import has_day, split
 from queuedeck.history.sql.detail import find_task
 from queuedeck.history.sql.rows import Head, RowMaker, Words, columns, read_sources
@@ -37,7 +36,7 @@ _Share = tuple[str, int]
 
 
 def read_groups(
-    db: sqlite3.Connection,
+    db: Database,
     project_id: int,
     order: FailureOrder,
     since_us: int,
@@ -58,7 +57,7 @@ def read_groups(
 
 
 def read_group(
-    db: sqlite3.Connection, words: Words, project_id: int, group_id: int, now_us: int
+    db: Database, words: Words, project_id: int, group_id: int, now_us: int
 ) -> FailureDetail | None:
     rows = db.execute(
         f"SELECT {_COLUMNS} FROM failure_group WHERE project = ? AND id = ? AND n > 0",  # noqa: S608
@@ -80,7 +79,7 @@ def read_group(
     )
 
 
-def _groups(db: sqlite3.Connection, rows: Sequence[_Row], now_us: int) -> list[FailureGroup]:
+def _groups(db: Database, rows: Sequence[_Row], now_us: int) -> list[FailureGroup]:
     ids = [row[0] for row in rows]
     hours = _hours(db, ids, now_us // _HOUR_US - RECENT_HOURS + 1, RECENT_HOURS)
     names = _shares(db, ids, Word.NAME)
@@ -102,28 +101,26 @@ def _groups(db: sqlite3.Connection, rows: Sequence[_Row], now_us: int) -> list[F
     ]
 
 
-def _hours(
-    db: sqlite3.Connection, ids: Sequence[int], first: int, count: int
-) -> dict[int, list[int]]:
+def _hours(db: Database, ids: Sequence[int], first: int, count: int) -> dict[int, list[int]]:
     found = {number: [0] * count for number in ids}
     rows = db.execute(
-        "SELECT h.failure, h.hour, h.n FROM json_each(?) AS j CROSS JOIN failure_hour AS h"
+        f"SELECT h.failure, h.hour, h.n FROM {db.dialect.NUMBERS} CROSS JOIN failure_hour AS h"  # noqa: S608
         " ON h.failure = j.value AND h.hour >= ? AND h.hour < ?",
-        (json.dumps(ids), first, first + count),
+        (db.dialect.listed(ids), first, first + count),
     )
     for number, hour, n in rows:
         found[number][hour - first] = n
     return found
 
 
-def _shares(db: sqlite3.Connection, ids: Sequence[int], kind: Word) -> dict[int, list[_Share]]:
+def _shares(db: Database, ids: Sequence[int], kind: Word) -> dict[int, list[_Share]]:
     """The commonest words of one kind, most attempts first."""
     found: dict[int, list[_Share]] = {number: [] for number in ids}
     rows = db.execute(
-        "SELECT s.failure, w.value, s.n FROM json_each(?) AS j CROSS JOIN failure_share AS s"
+        f"SELECT s.failure, w.value, s.n FROM {db.dialect.NUMBERS} CROSS JOIN failure_share AS s"  # noqa: S608
         " ON s.failure = j.value CROSS JOIN word AS w ON w.id = s.word AND w.kind = ?"
         " WHERE s.n > 0 ORDER BY s.n DESC, w.value",
-        (json.dumps(ids), kind),
+        (db.dialect.listed(ids), kind),
     )
     for number, value, n in rows:
         if len(found[number]) < SHOWN_SHARES:
@@ -131,7 +128,7 @@ def _shares(db: sqlite3.Connection, ids: Sequence[int], kind: Word) -> dict[int,
     return found
 
 
-def _tasks(db: sqlite3.Connection, words: Words, project_id: int, group_id: int) -> list[TaskRow]:
+def _tasks(db: Database, words: Words, project_id: int, group_id: int) -> list[TaskRow]:
     rows = db.execute(
         "SELECT DISTINCT task FROM failure_attempt WHERE failure = ? ORDER BY task DESC LIMIT ?",
         (group_id, SHOWN_TASKS),
@@ -144,19 +141,19 @@ def _tasks(db: sqlite3.Connection, words: Words, project_id: int, group_id: int)
     return RowMaker(db, words, project_id).rows(heads, read_sources(db, project_id))
 
 
-def _heads(db: sqlite3.Connection, day: int, numbers: Sequence[int]) -> list[Head]:
+def _heads(db: Database, day: int, numbers: Sequence[int]) -> list[Head]:
     if not has_day(db, day):
         return []
     rows = db.execute(
-        f"SELECT {columns(day)} FROM json_each(?) AS j CROSS JOIN task_{day} AS t"  # noqa: S608
+        f"SELECT {columns(day)} FROM {db.dialect.NUMBERS} CROSS JOIN task_{day} AS t"  # noqa: S608
         " ON t.n = j.value ORDER BY t.n DESC",
-        (json.dumps(numbers),),
+        (db.dialect.listed(numbers),),
     )
     return [Head(*row) for row in rows]
 
 
 def _sample(
-    db: sqlite3.Connection, words: Words, project_id: int, group_id: int, tasks: Sequence[TaskRow]
+    db: Database, words: Words, project_id: int, group_id: int, tasks: Sequence[TaskRow]
 ) -> Attempt | None:
     """The newest attempt of the newest task that failed so."""
     if not tasks:
@@ -171,7 +168,7 @@ def _sample(
     return next((attempt for attempt in attempts if attempt.number == failed), None)
 
 
-def read_group_of(db: sqlite3.Connection, project_id: int, key: int) -> tuple[int, int] | None:
+def read_group_of(db: Database, project_id: int, key: int) -> tuple[int, int] | None:
     """(group, attempts in the last 24 hours before its newest) of a task's newest failure."""
     row = db.execute(
         "SELECT g.id, g.last_us FROM failure_attempt AS a JOIN failure_group AS g"

@@ -29,6 +29,12 @@ def pack(task_id: str) -> tuple[int, Ext]:
     return int.from_bytes(digest) >> 1, task_id
 
 
+def is_uuid(task_id: str) -> bool:
+    """With dashes or without."""
+    pattern = _DASHED if len(task_id) == 36 else _PLAIN
+    return pattern.fullmatch(task_id) is not None
+
+
 def unpack(ext: Ext) -> str:
     if isinstance(ext, str):
         return ext

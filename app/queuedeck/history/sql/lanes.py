@@ -2,12 +2,12 @@
 """The lanes of a group: which records are new, where each lane stands, what was lost or spoilt."""
 
 import json
-import sqlite3
 from collections.abc import Iterator, Sequence
 
 import msgspec
 
 from queuedeck.history.records import Batch, Poison
+from queuedeck.history.sql.database import Database
 from queuedeck_agent import wire
 
 KEPT_RAW_BYTES = 4096
@@ -28,7 +28,7 @@ class Counts(msgspec.Struct):
 class Lanes:
     """Reads the lanes of a group once, hands out what is new, and writes the lanes back."""
 
-    def __init__(self, db: sqlite3.Connection, group: Sequence[Batch], now_us: int) -> None:
+    def __init__(self, db: Database, group: Sequence[Batch], now_us: int) -> None:
         self._db = db
         self._now_us = now_us
         self._lanes = _read(db, {batch.lane for batch in group})
@@ -128,10 +128,11 @@ class Lanes:
         self._db.executemany(
             "INSERT INTO event_count (project, events, lost, quarantined, newest_us)"
             " VALUES (?, ?, ?, ?, ?) ON CONFLICT (project) DO UPDATE SET"
-            " events = events + excluded.events, lost = lost + excluded.lost,"
-            " quarantined = quarantined + excluded.quarantined,"
-            " newest_us = max(coalesce(newest_us, excluded.newest_us),"
-            " coalesce(excluded.newest_us, newest_us))",
+            " events = event_count.events + excluded.events,"
+            " lost = event_count.lost + excluded.lost,"
+            " quarantined = event_count.quarantined + excluded.quarantined,"
+            " newest_us = max(coalesce(event_count.newest_us, excluded.newest_us),"
+            " coalesce(excluded.newest_us, event_count.newest_us))",
             [
                 (project, one.events, one.lost, one.quarantined, one.newest_us)
                 for project, one in self._counts.items()
@@ -144,11 +145,12 @@ class Lanes:
             " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
             self._spoilt,
         )
-        self._db.executemany(
-            "DELETE FROM quarantine WHERE project = ?1 AND id <= (SELECT id FROM quarantine"
-            " WHERE project = ?1 ORDER BY id DESC LIMIT 1 OFFSET ?2)",
-            {(row[0], KEPT_SPOILT) for row in self._spoilt},
-        )
+        for project in {row[0] for row in self._spoilt}:
+            self._db.execute(
+                "DELETE FROM quarantine WHERE project = ? AND id <= (SELECT id FROM quarantine"
+                " WHERE project = ? ORDER BY id DESC LIMIT 1 OFFSET ?)",
+                (project, project, KEPT_SPOILT),
+            )
 
 
 def numbers_of(event: wire.AnyEvent | Poison) -> int:
@@ -162,19 +164,17 @@ def numbers_of(event: wire.AnyEvent | Poison) -> int:
             return 1
 
 
-def committed_lanes(
-    db: sqlite3.Connection, project_id: int, lanes: Sequence[str]
-) -> dict[str, int]:
+def committed_lanes(db: Database, project_id: int, lanes: Sequence[str]) -> dict[str, int]:
     """The last stored number of each lane of the project; 0 for lanes never seen."""
     known = _read(db, set(lanes))
     found = {lane: known.get(lane, (project_id, 0)) for lane in lanes}
     return {lane: number for lane, (owner, number) in found.items() if owner == project_id}
 
 
-def _read(db: sqlite3.Connection, lanes: set[str]) -> dict[str, tuple[int, int]]:
+def _read(db: Database, lanes: set[str]) -> dict[str, tuple[int, int]]:
     rows = db.execute(
-        "SELECT l.lane, l.project, l.committed FROM json_each(?) AS j"
+        f"SELECT l.lane, l.project, l.committed FROM {db.dialect.TEXTS}"  # noqa: S608
         " CROSS JOIN lane AS l ON l.lane = j.value",
-        (json.dumps(sorted(lanes)),),
+        (db.dialect.listed(sorted(lanes)),),
     )
     return {lane: (project, committed) for lane, project, committed in rows}

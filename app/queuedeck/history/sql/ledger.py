@@ -3,13 +3,13 @@
 in the same transaction. Lives as long as the writer.
 """
 
-import sqlite3
 from collections.abc import Callable
 
 from queuedeck.clock import MINUTE_US, Clock
 from queuedeck.history.derive import Derived
 from queuedeck.history.facts import AnyFact
 from queuedeck.history.sql import failures, rollups
+from queuedeck.history.sql.database import Database
 from queuedeck.history.sql.failures import Change, Failures
 from queuedeck.history.sql.rollups import Rollups
 from queuedeck.history.sql.tasks import Task
@@ -21,7 +21,7 @@ _AHEAD_US = 60 * MINUTE_US
 
 
 class Ledger:
-    def __init__(self, db: sqlite3.Connection, clock: Clock) -> None:
+    def __init__(self, db: Database, clock: Clock) -> None:
         self._db = db
         self._clock = clock
         self._rollups = Rollups(db)

@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: AGPL-3.0-only
 """Pages of the task list: how they are found is in `search.py` and `walk.py`."""
 
-import sqlite3
 from itertools import islice
 
 from queuedeck.errors import Invalid
 from queuedeck.history.records import TaskFilter, TaskPage
+from queuedeck.history.sql.database import Database, reading
 from queuedeck.history.sql.days import split
 from queuedeck.history.sql.rows import RowMaker, Words, read_sources
 from queuedeck.history.sql.search import plan
@@ -15,7 +15,7 @@ MAX_LIMIT = 500
 
 
 def list_tasks(
-    db: sqlite3.Connection,
+    db: Database,
     words: Words,
     now_us: int,
     project_id: int,
@@ -26,15 +26,12 @@ def list_tasks(
     """The newest tasks that match, older than the cursor."""
     limit = max(1, min(limit, MAX_LIMIT))
     before = _parse(after) if after else NEWEST
-    db.execute("BEGIN")
-    try:
+    with reading(db):
         sources = read_sources(db, project_id)
         walk = Walk(db, plan(db, project_id, question, sources, now_us), before)
         heads = list(islice(walk.heads(limit + 1), limit + 1))
         rows = RowMaker(db, words, project_id).rows(heads[:limit], sources)
         back_to_us = time_at(db, walk.reached) if walk.reached else None
-    finally:
-        db.execute("COMMIT")
     if len(heads) > limit:
         return TaskPage(tasks=rows, after=_format(heads[limit - 1].id))
     if walk.reached:
@@ -43,7 +40,7 @@ def list_tasks(
     return TaskPage(tasks=rows, after="")
 
 
-def time_at(db: sqlite3.Connection, number: int) -> int | None:
+def time_at(db: Database, number: int) -> int | None:
     """When the task with this id, or the next one after it, was first seen."""
     day, n = split(number)
     row = db.execute(

@@ -4,12 +4,11 @@
 All of it can be dropped at any time, and is after a rollback: the tables hold the same.
 """
 
-import sqlite3
-
 import msgspec
 
 from queuedeck.history.facts import Word
 from queuedeck.history.records import TaskState
+from queuedeck.history.sql.database import Database
 from queuedeck_agent import wire
 
 STATE_NUMBERS = {state: number for number, state in enumerate(TaskState)}
@@ -39,8 +38,9 @@ class Source(msgspec.Struct):
 class Memory:
     """What the writer remembers between groups."""
 
-    def __init__(self, db: sqlite3.Connection) -> None:
+    def __init__(self, db: Database) -> None:
         self._db = db
+        self.pack_id = db.dialect.pack_id
         self._words: dict[tuple[int, int, str], int] = {}
         self._sources: dict[tuple[int, str], Source] = {}
 
@@ -90,9 +90,9 @@ class Memory:
         ).fetchone()
         if found is not None:
             return found[0]
-        return _inserted(
-            self._db.execute("INSERT INTO word (project, kind, value) VALUES (?, ?, ?)", key)
-        )
+        return self._db.execute(
+            "INSERT INTO word (project, kind, value) VALUES (?, ?, ?) RETURNING id", key
+        ).fetchone()[0]
 
     def _find_or_add_source(self, project: int, fingerprint: str) -> Source:
         found = self._db.execute(
@@ -103,16 +103,9 @@ class Memory:
         if found is not None:
             *named, text_ids = found
             return Source(*named, text_ids=bool(text_ids))
-        number = _inserted(
-            self._db.execute(
-                "INSERT INTO source (project, fingerprint, engine, name, version, text_ids)"
-                " VALUES (?, ?, ?, '', '', 0)",
-                (project, fingerprint, UNKNOWN_ENGINE),
-            )
-        )
+        number: int = self._db.execute(
+            "INSERT INTO source (project, fingerprint, engine, name, version, text_ids)"
+            " VALUES (?, ?, ?, '', '', 0) RETURNING id",
+            (project, fingerprint, UNKNOWN_ENGINE),
+        ).fetchone()[0]
         return Source(number, UNKNOWN_ENGINE, fingerprint, "", "", False)
-
-
-def _inserted(cursor: sqlite3.Cursor) -> int:
-    assert cursor.lastrowid is not None  # noqa: S101 - an INSERT has one
-    return cursor.lastrowid

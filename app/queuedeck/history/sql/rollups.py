@@ -5,13 +5,13 @@ A row belongs to a subject: everything, a task name, or a worker. So any questio
 a few ranges of the primary key. Runs on the writer's thread only.
 """
 
-import sqlite3
 from collections.abc import Iterable
 from typing import NamedTuple
 
 from queuedeck.clock import DAY_US, MINUTE_US
 from queuedeck.history.derive import Derived
 from queuedeck.history.histogram import pack, unpack
+from queuedeck.history.sql.database import Database
 from queuedeck.history.states import Facts
 from queuedeck.history.tally import Cell, Tally
 
@@ -64,7 +64,7 @@ _Key = tuple[int, int, int, int, int, int, int]
 class Rollups:
     """The writer's rollups: a group is tallied with `count`, then added with `write`."""
 
-    def __init__(self, db: sqlite3.Connection) -> None:
+    def __init__(self, db: Database) -> None:
         self._books = [_Book(db, grain) for grain in GRAINS]
         self._tally = Tally()
 
@@ -93,7 +93,7 @@ class Rollups:
 class _Book:
     """The table of one grain, and the rows of it that are still growing."""
 
-    def __init__(self, db: sqlite3.Connection, grain: Grain) -> None:
+    def __init__(self, db: Database, grain: Grain) -> None:
         self._db = db
         self._grain = grain
         self._cells: dict[_Key, Cell] = {}
@@ -107,7 +107,8 @@ class _Book:
         )
         self._upsert = (
             f"INSERT INTO {table} (project, subject, at, outcome, source, queue, release, n,"  # noqa: S608
-            " run_us, wait, run) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE"
+            " run_us, wait, run) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+            " ON CONFLICT (project, subject, at, outcome, source, queue, release) DO UPDATE"
             " SET n = excluded.n, run_us = excluded.run_us, wait = excluded.wait,"
             " run = excluded.run"
         )
@@ -197,7 +198,7 @@ def _believed(grain: Grain, now_us: int) -> tuple[int, int]:
     return first * _DAY_MINUTES // grain.minutes, last * _DAY_MINUTES // grain.minutes
 
 
-def prune(db: sqlite3.Connection, now_us: int, limit: int) -> int:
+def prune(db: Database, now_us: int, limit: int) -> int:
     """Delete up to `limit` rows that are no longer kept. How many that were."""
     left = limit
     for grain in GRAINS:

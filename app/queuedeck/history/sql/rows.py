@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: AGPL-3.0-only
 """Rows of the tables made into the records that the rest of the server sees. Readers only."""
 
-import json
-import sqlite3
 from collections.abc import Iterable, Sequence
 
 import msgspec
@@ -11,6 +9,7 @@ from queuedeck.history.derive import Derived, derive
 from queuedeck.history.facts import AnyFact, Failed, Lost, Part, Published, Retrying, Started
 from queuedeck.history.preview import args_preview
 from queuedeck.history.records import TaskRow
+from queuedeck.history.sql.database import Database
 from queuedeck.history.sql.days import DAY_SHIFT, split
 from queuedeck.history.sql.identity import unpack as unpack_id
 from queuedeck.history.sql.packed import NO_PARTS, payload_id, payload_table, unpack_parts
@@ -55,19 +54,19 @@ class Words:
     def __init__(self) -> None:
         self._known: dict[int, str] = {0: ""}
 
-    def read(self, db: sqlite3.Connection, refs: Iterable[int]) -> dict[int, str]:
+    def read(self, db: Database, refs: Iterable[int]) -> dict[int, str]:
         missing = {ref for ref in refs if ref not in self._known}
         if missing:
             rows = db.execute(
-                "SELECT w.id, w.value FROM json_each(?) AS j CROSS JOIN word AS w"
+                f"SELECT w.id, w.value FROM {db.dialect.NUMBERS} CROSS JOIN word AS w"  # noqa: S608
                 " ON w.id = j.value",
-                (json.dumps(list(missing)),),
+                (db.dialect.listed(missing),),
             )
             self._known.update(rows.fetchall())
         return self._known
 
 
-def read_sources(db: sqlite3.Connection, project_id: int) -> dict[int, SourceRow]:
+def read_sources(db: Database, project_id: int) -> dict[int, SourceRow]:
     rows = db.execute(
         "SELECT id, engine, fingerprint, name, text_ids FROM source WHERE project = ?",
         (project_id,),
@@ -79,7 +78,7 @@ Payloads = dict[tuple[int, AnyFact], tuple[bytes, bytes]]
 """What facts carry apart, by task and fact."""
 
 
-def read_payloads(db: sqlite3.Connection, wanted: Iterable[tuple[int, AnyFact]]) -> Payloads:
+def read_payloads(db: Database, wanted: Iterable[tuple[int, AnyFact]]) -> Payloads:
     """The payloads of facts, where there are any."""
     tables: dict[str, dict[int, tuple[int, AnyFact]]] = {}
     for number, fact in wanted:
@@ -90,9 +89,9 @@ def read_payloads(db: sqlite3.Connection, wanted: Iterable[tuple[int, AnyFact]])
     found: Payloads = {}
     for table, keys in tables.items():
         rows = db.execute(
-            f"SELECT p.id, p.data FROM json_each(?) AS j CROSS JOIN {table} AS p"  # noqa: S608
+            f"SELECT p.id, p.data FROM {db.dialect.NUMBERS} CROSS JOIN {table} AS p"  # noqa: S608
             " ON p.id = j.value",
-            (json.dumps(list(keys)),),
+            (db.dialect.listed(keys),),
         )
         found.update({keys[number]: unpack_parts(data) for number, data in rows})
     return found
@@ -108,7 +107,7 @@ def call_fact(facts: Facts, part: Part) -> AnyFact | None:
 class RowMaker:
     """Makes `TaskRow`s of heads: a fixed number of statements for any number of rows."""
 
-    def __init__(self, db: sqlite3.Connection, words: Words, project_id: int) -> None:
+    def __init__(self, db: Database, words: Words, project_id: int) -> None:
         self._db = db
         self._words = words
         self._project_id = project_id
@@ -144,18 +143,19 @@ class RowMaker:
     def _retries(
         self, heads: Sequence[Head], sources: dict[int, SourceRow]
     ) -> tuple[dict[tuple[str, str], str], dict[tuple[str, str], str]]:
-        ids = json.dumps([(sources[head.source].fingerprint, head.task_id) for head in heads])
+        dialect = self._db.dialect
+        ids = dialect.paired([(sources[head.source].fingerprint, head.task_id) for head in heads])
         old = self._db.execute(
-            "SELECT r.source, r.new, r.old FROM json_each(?) AS j CROSS JOIN retry AS r"
-            " ON r.project = ? AND r.source = j.value ->> 0 AND r.new = j.value ->> 1",
-            (ids, self._project_id),
+            f"SELECT r.source, r.new, r.old FROM {dialect.PAIRS} CROSS JOIN retry AS r"  # noqa: S608
+            " ON r.project = ? AND r.source = j.a AND r.new = j.b",
+            (*ids, self._project_id),
         )
         new = self._db.execute(
-            "SELECT r.source, r.old, r.new FROM json_each(?) AS j CROSS JOIN retry AS r"
+            f"SELECT r.source, r.old, r.new FROM {dialect.PAIRS} CROSS JOIN retry AS r"  # noqa: S608
             " INDEXED BY retry_old"
-            " ON r.project = ? AND r.source = j.value ->> 0 AND r.old = j.value ->> 1"
+            " ON r.project = ? AND r.source = j.a AND r.old = j.b"
             " ORDER BY r.at_us, r.new",
-            (ids, self._project_id),
+            (*ids, self._project_id),
         )
         return {(s, a): b for s, a, b in old}, {(s, a): b for s, a, b in new}
 

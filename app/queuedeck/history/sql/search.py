@@ -6,7 +6,6 @@ sorting; several are merged. Conditions then drop rows of the streams, and `deep
 or payloads do not fit, within a budget.
 """
 
-import sqlite3
 from collections.abc import Iterable
 
 import msgspec
@@ -26,9 +25,10 @@ from queuedeck.history.sql.clauses import (
     unwanted,
     wanted,
 )
+from queuedeck.history.sql.database import Database, Dialect
 from queuedeck.history.sql.deep import Deep, make_deep
 from queuedeck.history.sql.fulltext import Indexed, read_indexed
-from queuedeck.history.sql.identity import key_range, older_key, pack
+from queuedeck.history.sql.identity import key_range, older_key
 from queuedeck.history.sql.names import STATE_NUMBERS
 from queuedeck.history.sql.rows import SourceRow
 
@@ -62,19 +62,19 @@ class WordStream(msgspec.Struct, frozen=True):
 
     project_id: int
     needle: Needle
+    dialect: Dialect
 
     def rows_of(self, day: int) -> Clause:
-        *whole, last = self.needle.words
-        match = " AND ".join([*(f'"{word}"' for word in whole), f'"{last}"*'])
+        match = self.dialect.WORDS_MATCH.format(day=day)
         sql = (
-            f"words_{day} AS w CROSS JOIN task_{day} AS t ON t.n = w.rowid"
-            f" WHERE words_{day} MATCH ? AND t.project = ?"
+            f"words_{day} AS w CROSS JOIN task_{day} AS t ON t.n = {self.order}"
+            f" WHERE {match} AND t.project = ?"
         )
-        return Clause(sql, (match, self.project_id))
+        return Clause(sql, (self.dialect.match(self.needle.words), self.project_id))
 
     @property
     def order(self) -> str:
-        return "w.rowid"
+        return self.dialect.WORDS_N
 
 
 class WaitStream(msgspec.Struct, frozen=True):
@@ -108,14 +108,14 @@ class Search(msgspec.Struct, frozen=True, kw_only=True):
     needle: Needle | None
     """What is looked for in documents, by the index of words as far as that reaches."""
 
-    def streams_of(self, db: sqlite3.Connection, day: int) -> list[AnyStream]:
+    def streams_of(self, db: Database, day: int) -> list[AnyStream]:
         """The streams of one day. What the index of words does not have yet is walked."""
         if self.needle is None:
             return [*self.streams]
         indexed = read_indexed(db, day)
         found: list[AnyStream] = [*self.streams, *self._unindexed(indexed)]
         if indexed.has_words:
-            found.append(WordStream(self.project_id, self.needle))
+            found.append(WordStream(self.project_id, self.needle, db.dialect))
         return found
 
     def _unindexed(self, indexed: Indexed) -> list[AnyStream]:
@@ -127,7 +127,7 @@ class Search(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def plan(
-    db: sqlite3.Connection,
+    db: Database,
     project_id: int,
     question: TaskFilter,
     sources: dict[int, SourceRow],
@@ -143,9 +143,9 @@ def plan(
         streams=_streams(refs, project_id, question, needle, sources) if is_possible else [],
         conditions=[
             *(conditions or []),
-            *rooted(question.roots),
+            *rooted(db.dialect, question.roots),
             *unwanted(refs, question, sources),
-            *measured(question, now_us),
+            *measured(db.dialect, question, now_us),
         ],
         times=resolved(question, now_us),
         deep=make_deep(db, refs, question),
@@ -184,7 +184,7 @@ def _streams(
 ) -> list[Stream]:
     """The narrowest way in. Each stream holds all that matches, together with its fellows."""
     if question.ids:
-        return _id_streams(project_id, question.ids)
+        return _id_streams(refs.dialect, project_id, question.ids)
     if text := _driver(question):
         return _text_streams(refs, project_id, text, sources)
     if needle is not None:
@@ -203,10 +203,10 @@ def _streams(
     return [_project_stream(project_id)]
 
 
-def _id_streams(project_id: int, ids: Iterable[str]) -> list[Stream]:
+def _id_streams(dialect: Dialect, project_id: int, ids: Iterable[str]) -> list[Stream]:
     streams: list[Stream] = []
     for task_id in ids:
-        key, ext = pack(task_id)
+        key, ext = dialect.pack_id(task_id)
         mine = Clause("t.project = ? AND t.ext = ?", (project_id, ext))
         streams += [
             Stream("key", Clause("t.key = ?", (one,)), mine) for one in (key, older_key(key))
@@ -219,9 +219,9 @@ def _text_streams(
 ) -> list[Stream]:
     """Part of a name, or the beginning of an id: of a UUID from four digits on, of others any."""
     names = refs.containing(Word.NAME, text)
-    uuid = _uuid_begins(project_id, text)
+    uuid = _uuid_begins(refs.dialect, project_id, text)
     keys = key_range(text.lower())
-    other = _text_begins(project_id, text)
+    other = _text_begins(refs.dialect, project_id, text)
     has_text_ids = any(source.text_ids for source in sources.values())
     if len(names) > MOST_STREAMS:
         ways = [any_of("t.name", names), other, *([uuid] if keys else [])]
@@ -236,20 +236,14 @@ def _text_streams(
     return streams
 
 
-def _uuid_begins(project_id: int, text: str) -> Clause:
+def _uuid_begins(dialect: Dialect, project_id: int, text: str) -> Clause:
     """Keys hold the first 63 bits of a UUID: the rest of a longer beginning is compared here."""
-    digits = text.replace("-", "").upper()
-    return Clause(
-        "t.project = ? AND typeof(t.ext) = 'blob' AND substr(hex(t.ext), 1, ?) = ?",
-        (project_id, len(digits), digits),
-    )
+    digits = text.replace("-", "").lower()
+    return Clause(f"t.project = ? AND {dialect.UUID_BEGINS}", (project_id, len(digits), digits))
 
 
-def _text_begins(project_id: int, text: str) -> Clause:
-    return Clause(
-        "t.project = ? AND typeof(t.ext) = 'text' AND substr(t.ext, 1, ?) = ?",
-        (project_id, len(text), text),
-    )
+def _text_begins(dialect: Dialect, project_id: int, text: str) -> Clause:
+    return Clause(f"t.project = ? AND {dialect.TEXT_BEGINS}", (project_id, len(text), text))
 
 
 def _project_stream(project_id: int, also: Clause | None = None) -> Stream:

@@ -3,13 +3,13 @@
 within a budget, and the answer says so.
 """
 
-import sqlite3
 from collections import Counter
 from itertools import islice
 
 import msgspec
 
 from queuedeck.history.records import TaskFilter, TaskState
+from queuedeck.history.sql.database import Database, reading
 from queuedeck.history.sql.deep import Found
 from queuedeck.history.sql.names import STATES
 from queuedeck.history.sql.rows import SourceRow, Words, read_sources
@@ -43,7 +43,7 @@ class _Sample(msgspec.Struct):
 class Surveyor:
     """Reads the newest matches of a question, and of it without some of its fields."""
 
-    def __init__(self, db: sqlite3.Connection, words: Words, project_id: int, now_us: int) -> None:
+    def __init__(self, db: Database, words: Words, project_id: int, now_us: int) -> None:
         self._db = db
         self._words = words
         self._project_id = project_id
@@ -82,24 +82,16 @@ class Surveyor:
 
 
 def read_facets(
-    db: sqlite3.Connection, words: Words, now_us: int, project_id: int, question: TaskFilter
+    db: Database, words: Words, now_us: int, project_id: int, question: TaskFilter
 ) -> Facets:
-    db.execute("BEGIN")
-    try:
+    with reading(db):
         surveyor = Surveyor(db, words, project_id, now_us)
         return Facets({key: surveyor.counts(key, question) for key in _OWN})
-    finally:
-        db.execute("COMMIT")
 
 
-def read_histogram(
-    db: sqlite3.Connection, now_us: int, project_id: int, question: TaskFilter
-) -> Histogram:
-    db.execute("BEGIN")
-    try:
+def read_histogram(db: Database, now_us: int, project_id: int, question: TaskFilter) -> Histogram:
+    with reading(db):
         sample = Surveyor(db, Words(), project_id, now_us).sample(question)
-    finally:
-        db.execute("COMMIT")
     times = [head.seen_us for head in sample.heads]
     low, high = min(times, default=now_us), max(times, default=now_us)
     width = _bar_width(low, high)

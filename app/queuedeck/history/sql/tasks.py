@@ -1,15 +1,14 @@
 # SPDX-License-Identifier: AGPL-3.0-only
 """The tasks of a group while it is written: found by one statement a day, changed in memory."""
 
-import json
-import sqlite3
 from collections.abc import Iterable, Iterator
 
 import msgspec
 
 from queuedeck.history.facts import AnyFact
+from queuedeck.history.sql.database import Database
 from queuedeck.history.sql.days import DAY_SHIFT, Days, has_day, split
-from queuedeck.history.sql.identity import Ext, older_key, pack
+from queuedeck.history.sql.identity import Ext, is_uuid, older_key
 from queuedeck.history.sql.names import FIRST_FINAL, Memory, Source
 from queuedeck.history.sql.packed_facts import unpack_facts
 from queuedeck.history.states import LIVE_GENERATIONS, Facts, generation_of
@@ -89,8 +88,9 @@ class Recent:
 class Tasks:
     """The tasks of one group by identity, newest generation first."""
 
-    def __init__(self, db: sqlite3.Connection, days: Days, recent: Recent) -> None:
+    def __init__(self, db: Database, days: Days, recent: Recent) -> None:
         self._db = db
+        self._numbers = db.dialect.NUMBERS
         self._days = days
         self._recent = recent
         self._missing: set[Identity] = set()
@@ -109,15 +109,15 @@ class Tasks:
             else:
                 self._found[identity] = known
         if self._missing:
-            self._read(json.dumps(list({keys[identity] for identity in self._missing})))
+            self._read(self._db.dialect.listed({keys[identity] for identity in self._missing}))
 
-    def _read(self, wanted: str) -> None:
+    def _read(self, wanted: object) -> None:
         searched = self._days.searched()
         for day in searched:
             self._keep(
                 day,
                 self._db.execute(
-                    f"SELECT {_COLUMNS} FROM json_each(?) AS j CROSS JOIN task_{day} AS t"  # noqa: S608
+                    f"SELECT {_COLUMNS} FROM {self._numbers} CROSS JOIN task_{day} AS t"  # noqa: S608
                     f" INDEXED BY task_{day}_key ON t.key = j.value",
                     (wanted,),
                 ),
@@ -127,18 +127,18 @@ class Tasks:
                 self._keep(
                     day,
                     self._db.execute(
-                        f"SELECT {_COLUMNS} FROM json_each(?) AS j CROSS JOIN task_{day} AS t"  # noqa: S608
+                        f"SELECT {_COLUMNS} FROM {self._numbers} CROSS JOIN task_{day} AS t"  # noqa: S608
                         " ON t.n = j.value WHERE t.key >= 0",
-                        (json.dumps(numbers),),
+                        (self._db.dialect.listed(numbers),),
                     ),
                 )
         for generations in self._found.values():
             if len(generations) > 1:
                 generations.sort(key=lambda task: (-task.generation, -task.id))
 
-    def _open_ones(self, wanted: str) -> dict[int, list[int]]:
+    def _open_ones(self, wanted: object) -> dict[int, list[int]]:
         rows = self._db.execute(
-            "SELECT o.id FROM json_each(?) AS j CROSS JOIN open_task AS o ON o.key = j.value",
+            f"SELECT o.id FROM {self._numbers} CROSS JOIN open_task AS o ON o.key = j.value",  # noqa: S608
             (wanted,),
         )
         found: dict[int, list[int]] = {}
@@ -182,7 +182,7 @@ class Tasks:
 
 def identify(memory: Memory, project: int, source: Source, task_id: str) -> tuple[Identity, int]:
     """The identity of a task and its search key."""
-    key, ext = pack(task_id)
-    if isinstance(ext, str) and not source.text_ids:
+    key, ext = memory.pack_id(task_id)
+    if not source.text_ids and not is_uuid(task_id):
         memory.mark_text_ids(source)
     return (project, source.id, ext), key

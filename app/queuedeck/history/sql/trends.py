@@ -5,7 +5,6 @@ The coarsest rows that fit are read, so the number of rows does not grow with th
 one for each outcome and step of the grain, of everything, of a worker, or of one key of a task.
 """
 
-import sqlite3
 from collections.abc import Callable, Iterable
 
 import msgspec
@@ -24,6 +23,7 @@ from queuedeck.history.records import (
     TrendFilter,
 )
 from queuedeck.history.rollups import ARRIVED
+from queuedeck.history.sql.database import Database
 from queuedeck.history.sql.rollups import EVERYTHING, GRAINS, OTHER, Grain
 
 MAX_POINTS = 1_500
@@ -43,7 +43,7 @@ _Row = tuple[int, int, int, int, bytes, bytes]
 
 
 def read_trend(
-    db: sqlite3.Connection,
+    db: Database,
     project_id: int,
     since_us: int,
     until_us: int,
@@ -70,7 +70,7 @@ def read_trend(
 
 
 def read_task_trends(
-    db: sqlite3.Connection,
+    db: Database,
     project_id: int,
     since_us: int,
     until_us: int,
@@ -174,7 +174,7 @@ def _grain(since_us: int, step_us: int) -> Grain:
 
 
 def _rows(
-    db: sqlite3.Connection,
+    db: Database,
     project_id: int,
     question: TrendFilter,
     grain: Grain,
@@ -196,9 +196,7 @@ def _rows(
         yield from _read(db, grain, where, (project_id, subject, low, high, *values))
 
 
-def _narrowed(
-    db: sqlite3.Connection, project_id: int, question: TrendFilter
-) -> tuple[str, list[int]]:
+def _narrowed(db: Database, project_id: int, question: TrendFilter) -> tuple[str, list[int]]:
     """The rows of a task that a filter leaves. A word that nobody used leaves none."""
     where, values = _RANGE + " AND r.source > 0", list[int]()
     for column, kind, word in (
@@ -216,7 +214,7 @@ def _narrowed(
     return where, values
 
 
-def _words(db: sqlite3.Connection, project_id: int, kind: Word, value: str) -> list[int]:
+def _words(db: Database, project_id: int, kind: Word, value: str) -> list[int]:
     """References of a word; of all words of the kind, and of the missing one, when it is empty."""
     if value:
         rows = db.execute(
@@ -230,9 +228,7 @@ def _words(db: sqlite3.Connection, project_id: int, kind: Word, value: str) -> l
     return [0, *(row[0] for row in rows)]
 
 
-def _read(
-    db: sqlite3.Connection, grain: Grain, where: str, values: tuple[int, ...]
-) -> Iterable[_Row]:
+def _read(db: Database, grain: Grain, where: str, values: tuple[int, ...]) -> Iterable[_Row]:
     return db.execute(
         f"SELECT r.at, r.outcome, r.n, r.run_us, r.wait, r.run FROM {grain.table} AS r{where}",  # noqa: S608
         values,
@@ -240,13 +236,14 @@ def _read(
 
 
 def _sums(
-    db: sqlite3.Connection, project_id: int, grain: Grain, low: int, high: int
+    db: Database, project_id: int, grain: Grain, low: int, high: int
 ) -> Iterable[tuple[str, int, int, int, int]]:
     """(name, subject, outcome, n, run_us) of every task name, and of what has none."""
     return db.execute(
         "WITH name (id, value) AS (VALUES (0, ''), (?, '') UNION ALL SELECT id, value FROM word"  # noqa: S608
         " WHERE project = ? AND kind = ?)"
-        " SELECT w.value, r.subject, r.outcome, sum(r.n), sum(r.run_us)"
+        " SELECT min(w.value), r.subject, r.outcome, CAST(sum(r.n) AS BIGINT),"
+        " CAST(sum(r.run_us) AS BIGINT)"
         f" FROM name AS w CROSS JOIN {grain.table} AS r ON r.project = ? AND r.subject = w.id"
         " AND r.at >= ? AND r.at < ? GROUP BY r.subject, r.outcome",
         (OTHER, project_id, Word.NAME, project_id, low, high),

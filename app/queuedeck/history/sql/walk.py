@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: AGPL-3.0-only
 """Walks the days and the streams of a search backwards, within a budget of rows and time."""
 
-import sqlite3
 import time
 from collections.abc import Iterator
 
 from queuedeck.clock import MINUTE_US
 from queuedeck.history.ranges import Between
+from queuedeck.history.sql.database import Database
 from queuedeck.history.sql.days import join, read_days, split
 from queuedeck.history.sql.deep import COUNTED, Found
 from queuedeck.history.sql.rows import columns
@@ -42,7 +42,7 @@ class Walk:
     """The matches of a search below an id, newest first."""
 
     def __init__(
-        self, db: sqlite3.Connection, search: Search, before: int, budget: Budget | None = None
+        self, db: Database, search: Search, before: int, budget: Budget | None = None
     ) -> None:
         self._db = db
         self._search = search

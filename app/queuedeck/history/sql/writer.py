@@ -6,7 +6,6 @@ The write path is three files: here a group becomes facts, `tasks.py` finds the 
 `changes.py` turns the changed tasks into rows.
 """
 
-import sqlite3
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from functools import partial
@@ -17,13 +16,14 @@ from queuedeck.errors import NotFound
 from queuedeck.history.facts import Intern, fact_of, parts_of
 from queuedeck.history.records import FINAL_STATES, Batch, Recorded
 from queuedeck.history.sql.changes import Changes
+from queuedeck.history.sql.database import Database
 from queuedeck.history.sql.days import WINDOW_DAYS, Days, has_day, split
 from queuedeck.history.sql.fulltext import Portion, write_portion
 from queuedeck.history.sql.lanes import Lanes
 from queuedeck.history.sql.ledger import Ledger
 from queuedeck.history.sql.names import STATES, Memory, Source
 from queuedeck.history.sql.tasks import FLAG_CANCEL, Identity, Recent, Tasks, identify
-from queuedeck.history.sql.upkeep import CarryOver, DropDays, checkpoint, give_back
+from queuedeck.history.sql.upkeep import CarryOver, DropDays
 from queuedeck.history.states import merge
 from queuedeck_agent import wire
 
@@ -35,7 +35,7 @@ behind by more than the days in which tasks are looked for."""
 class Writer:
     """Owns the writing connection and what it remembers between groups."""
 
-    def __init__(self, db: sqlite3.Connection, clock: Clock) -> None:
+    def __init__(self, db: Database, clock: Clock) -> None:
         self.db = db
         self._clock = clock
         self._memory = Memory(db)
@@ -69,12 +69,12 @@ class Writer:
             if self._drop.step(first_kept, max_bytes):
                 self._recent.forget()
                 return True
-        return give_back(self.db)
+        return self.db.dialect.give_back(self.db)
 
     def rest(self) -> None:
         """Tell that there is time: empties the log, if no group came since the last time."""
         if self._idle:
-            checkpoint(self.db)
+            self.db.dialect.rest(self.db)
         self._idle = True
 
     def prune_counts(self) -> bool:
@@ -91,7 +91,7 @@ class Writer:
     @contextmanager
     def _transaction(self) -> Generator[None]:
         """All of it or nothing: what is remembered is forgotten with what was not written."""
-        self.db.execute("BEGIN IMMEDIATE")
+        self.db.execute(self.db.dialect.BEGIN)
         try:
             yield
             self.db.execute("COMMIT")
@@ -116,7 +116,7 @@ class Writer:
             raise NotFound
         if STATES[row[0]] not in FINAL_STATES:
             self.db.execute(
-                "INSERT OR IGNORE INTO cancel_request (task, project) VALUES (?, ?)",
+                "INSERT INTO cancel_request (task, project) VALUES (?, ?) ON CONFLICT DO NOTHING",
                 (key, project_id),
             )
 
@@ -138,7 +138,7 @@ class _Group:
 
     def __init__(
         self,
-        db: sqlite3.Connection,
+        db: Database,
         memory: Memory,
         tasks: Tasks,
         ledger: Ledger,

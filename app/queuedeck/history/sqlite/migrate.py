@@ -3,8 +3,6 @@
 the transaction that changes the layout's number.
 """
 
-import sqlite3
-
 import msgspec
 
 from queuedeck.clock import now_us
@@ -28,6 +26,7 @@ from queuedeck.history.sql.days import Days, split
 from queuedeck.history.sql.ledger import Ledger
 from queuedeck.history.sql.packed import unpack_part
 from queuedeck.history.sql.tasks import Task
+from queuedeck.history.sqlite.dialect import SqliteDatabase
 from queuedeck.history.states import key_of
 
 _STEP = 1_000
@@ -40,7 +39,7 @@ _FACTS: dict[int, type[Fact]] = {
 }
 
 
-def copy_days(db: sqlite3.Connection) -> None:
+def copy_days(db: SqliteDatabase) -> None:
     """Copy every task into the tables of its day, and drop the old tables."""
     days, ledger = Days(db), Ledger(db, now_us)
     db.execute("DELETE FROM state_count")
@@ -60,7 +59,7 @@ def copy_days(db: sqlite3.Connection) -> None:
         db.execute(f"DROP TABLE {table}")
 
 
-def _copy_facts(db: sqlite3.Connection, task: Task, facts: list[AnyFact], changes: Changes) -> None:
+def _copy_facts(db: SqliteDatabase, task: Task, facts: list[AnyFact], changes: Changes) -> None:
     parts = {
         number: unpack_part(data)
         for table in ("call", "outcome")
@@ -92,7 +91,7 @@ def _lifted(fact: AnyFact, first: bytes) -> tuple[AnyFact, bytes]:
             return fact, first
 
 
-def _events(db: sqlite3.Connection, task: Task) -> list[AnyFact]:
+def _events(db: SqliteDatabase, task: Task) -> list[AnyFact]:
     """The lines of the old timeline that do not follow from the facts."""
     found: list[AnyFact] = []
     for kind, attempt, at_us, worker, detail in db.execute(

@@ -31,6 +31,7 @@ from queuedeck.history.sql import detail, fulltext, groups, listing, survey, tot
 from queuedeck.history.sql.lanes import committed_lanes
 from queuedeck.history.sql.rows import Words
 from queuedeck.history.sql.writer import Writer
+from queuedeck.history.sqlite.dialect import SqliteDatabase
 from queuedeck.history.sqlite.schema import open_reader, open_writer
 from queuedeck.history.surveys import Facets, Histogram
 
@@ -50,7 +51,7 @@ class SqliteHistory:
         self._writing = ThreadPoolExecutor(1, "history-writer")
         self._reading = ThreadPoolExecutor(READERS, "history-reader")
         self._own = threading.local()
-        self._readers: list[sqlite3.Connection] = []
+        self._readers: list[SqliteDatabase] = []
         self._words = Words()
         self._waited: dict[int, int] = {}
         self._closed = False
@@ -167,7 +168,7 @@ class SqliteHistory:
 
     async def _read(
         self,
-        act: Callable[Concatenate[sqlite3.Connection, P], R],
+        act: Callable[Concatenate[SqliteDatabase, P], R],
         *args: P.args,
         **kwargs: P.kwargs,
     ) -> R:
@@ -179,9 +180,9 @@ class SqliteHistory:
             raise Unavailable("The history store is not open.")
         return self._writer
 
-    def _reader(self) -> sqlite3.Connection:
+    def _reader(self) -> SqliteDatabase:
         """This thread's own connection."""
-        own: sqlite3.Connection | None = getattr(self._own, "db", None)
+        own: SqliteDatabase | None = getattr(self._own, "db", None)
         if own is None:
             own = self._own.db = open_reader(self._path)
             self._readers.append(own)

@@ -1,0 +1,117 @@
+# SPDX-License-Identifier: AGPL-3.0-only
+"""What the code of the history asks of a database, and what differs between databases.
+
+The SQL of this folder is written once: `?` stands for values, and whatever both databases
+understand is written as it is. `INDEXED BY` and the order of a `CROSS JOIN ... ON` are hints for
+SQLite's planner, which Postgres is not told. All else that differs is in `Dialect`.
+"""
+
+from collections.abc import Generator, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, Protocol
+
+from queuedeck.history.sql.identity import Ext
+
+
+class Rows(Protocol):
+    """What a statement answered."""
+
+    @property
+    def rowcount(self) -> int: ...
+    def fetchone(self) -> Any: ...
+    def fetchall(self) -> list[Any]: ...
+    def __iter__(self) -> Iterator[Any]: ...
+
+
+class Database(Protocol):
+    """One connection, used by one thread at a time. `sqlite3.Connection` is nearly one."""
+
+    @property
+    def dialect(self) -> "Dialect": ...
+    @property
+    def in_transaction(self) -> bool: ...
+    def execute(self, sql: str, parameters: Sequence[object] = (), /) -> Rows: ...
+    def executemany(self, sql: str, parameters: Iterable[Sequence[object]], /) -> object:
+        """Run a statement for each row: no two rows may change the same row of a table. It begins
+        with INSERT, UPDATE or DELETE and needs a number of round trips that rows do not raise.
+        """
+        ...
+
+    def close(self) -> None: ...
+
+
+class Dialect(Protocol):
+    """The pieces of SQL that differ, and the work that is done otherwise."""
+
+    BEGIN: str
+    """Begins a transaction that writes."""
+    BEGIN_READING: str
+    """Begins a transaction that sees one moment."""
+    NUMBERS: str
+    """Behind FROM: the numbers of a `listed` value, as `j.value`."""
+    TEXTS: str
+    """The same for texts."""
+    PAIRS: str
+    """The same for pairs of texts, as `j.a` and `j.b`; takes two values, of `paired`."""
+    GLOB: str
+    """Behind a column: whether it fits a pattern, of `glob`."""
+    UUID_BEGINS: str
+    """Whether `t.ext` is a UUID whose digits begin so; takes how many, and the digits."""
+    TEXT_BEGINS: str
+    """Whether `t.ext` is another id that begins so; takes how many characters, and them."""
+    WORDS_N: str
+    """The column of `words_<day> AS w` that has the `n` of a task."""
+    WORDS_MATCH: str
+    """Whether a document `w` of the day has all words; takes a value of `match`."""
+
+    def listed(self, values: Iterable[int] | Iterable[str]) -> object: ...
+    def paired(self, pairs: Sequence[tuple[str, str]]) -> tuple[object, ...]: ...
+    def glob(self, pattern: str) -> str:
+        """A pattern in which only `*` is special."""
+        ...
+
+    def pack_id(self, task_id: str) -> tuple[int, Ext]:
+        """(key, id as stored) of an engine's id."""
+        ...
+
+    def day_tables(self, day: int) -> list[str]:
+        """The statements that make the tables of a day."""
+        ...
+
+    def make_words(self, db: Database, day: int) -> None:
+        """Make the table of words of a day, unless there is one."""
+        ...
+
+    def add_words(self, db: Database, day: int, documents: Sequence[tuple[int, str]]) -> None: ...
+    def match(self, words: Sequence[str]) -> str:
+        """All of these, of which the last may only begin so."""
+        ...
+
+    def drop_piece(self, db: Database, day: int) -> bool:
+        """Take away a piece of a day that nobody reads any more: milliseconds. Says whether there
+        was one.
+        """
+        ...
+
+    def used_bytes(self, db: Database) -> int:
+        """What the history takes on disk."""
+        ...
+
+    def give_back(self, db: Database) -> bool:
+        """Give some free space back, outside a transaction. Says whether it did."""
+        ...
+
+    def rest(self, db: Database) -> None:
+        """There is time for what is better done when nothing comes in."""
+        ...
+
+
+@contextmanager
+def reading(db: Database) -> Generator[None]:
+    """All that is read inside is of one moment."""
+    db.execute(db.dialect.BEGIN_READING)
+    try:
+        yield
+    finally:
+        if db.in_transaction:
+            db.execute("COMMIT")
