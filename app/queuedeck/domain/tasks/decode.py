@@ -5,6 +5,8 @@ What cannot be understood or stored becomes `Poison`, so that one bad record nev
 """
 
 import re
+from collections.abc import Callable
+from operator import attrgetter
 from typing import cast
 
 import msgspec
@@ -31,7 +33,8 @@ def batch_of(project_id: int, agent_id: str, part: wire.LanePart) -> Batch:
     if not _LANE.fullmatch(part.lane):
         raise Invalid(f"A lane is named by 32 hexadecimal digits, not {part.lane[:40]!r}.")
     events = [_event(raw) for raw in part.events]
-    first = part.last + 1 - sum(_numbers(event) for event in events)
+    more = sum([_numbers(event) - 1 for event in events if isinstance(event, _STAND_FOR_MORE)])
+    first = part.last + 1 - len(events) - more
     if first < 1 or part.last > MAX_NUMBER:
         raise Invalid(
             f"The part of lane {part.lane} says that its last number is {part.last}, which does "
@@ -40,10 +43,11 @@ def batch_of(project_id: int, agent_id: str, part: wire.LanePart) -> Batch:
     return Batch(project_id, part.lane, agent_id, first, part.last, events)
 
 
-def _numbers(event: wire.AnyEvent | Poison) -> int:
-    if isinstance(event, wire.Loss):
-        return event.count
-    return event.numbers if isinstance(event, Poison) else 1
+_STAND_FOR_MORE = (wire.Loss, Poison)
+
+
+def _numbers(event: wire.Loss | Poison) -> int:
+    return event.count if isinstance(event, wire.Loss) else event.numbers
 
 
 def _event(raw: msgspec.Raw) -> wire.AnyEvent | Poison:
@@ -51,10 +55,27 @@ def _event(raw: msgspec.Raw) -> wire.AnyEvent | Poison:
         event = wire.decode_event(raw)
     except (msgspec.MsgspecError, ValueError, RecursionError) as error:
         return Poison(bytes(raw), str(error)[:500], _lost_numbers(raw))
-    problem = _problem(event)
+    problem = "" if _is_plain(event, len(raw)) else _problem(event)
     if not problem:
         return event
     return Poison(bytes(raw), problem, _lost_numbers(raw))
+
+
+def _is_plain(event: wire.AnyEvent, size: int) -> bool:
+    """Whether nothing can be wrong with it, seen from afar: true for nearly all. In a record of
+    this size no text is too long, and of the numbers only the least and the greatest matter.
+    """
+    if size > MAX_CHARS or not isinstance(event, wire.TaskEvent):
+        return False
+    numbers = _NUMBERS[type(event)](event)
+    return (
+        min(numbers) >= -1
+        and max(numbers) <= MAX_NUMBER
+        and 1 <= event.attempt <= MAX_ATTEMPT
+        and event.at_us >= 0
+        and event.source != ""
+        and event.task_id != ""
+    )
 
 
 def _problem(event: wire.AnyEvent) -> str:
@@ -101,3 +122,9 @@ def _fields(kind: type[wire.Event]) -> tuple[list[str], list[tuple[str, int, boo
 
 _KINDS = cast("tuple[type[wire.Event], ...]", wire.AnyEvent.__args__)
 _FIELDS = {kind: _fields(kind) for kind in _KINDS}
+_NUMBERS: dict[type[wire.Event], Callable[[wire.TaskEvent], tuple[int, ...]]] = {
+    kind: attrgetter(*numbers)
+    for kind, (numbers, _) in _FIELDS.items()
+    if issubclass(kind, wire.TaskEvent)
+}
+"""Of the kinds that are about tasks: these have two numbers or more."""
