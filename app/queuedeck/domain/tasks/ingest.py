@@ -27,6 +27,7 @@ MAX_TASK_TOPICS = 500
 ANY_TASK = "task:*"
 
 CommandResult = wire.CommandDone | wire.CommandFailed
+_RESULTS = (wire.CommandDone, wire.CommandFailed)
 ApplyResults = Callable[[int, list[CommandResult]], Awaitable[object]]
 """Takes a project and results in the order they came. Must be idempotent by command id."""
 
@@ -199,9 +200,9 @@ def _resolve(waiting: _Waiting, recorded: Recorded) -> None:
 def _results(group: Sequence[_Waiting]) -> dict[int, list[CommandResult]]:
     results: dict[int, list[CommandResult]] = {}
     for waiting in group:
-        for event in waiting.batch.events:
-            if isinstance(event, CommandResult):
-                results.setdefault(waiting.batch.project_id, []).append(event)
+        some = [event for event in waiting.batch.events if isinstance(event, _RESULTS)]
+        if some:
+            results.setdefault(waiting.batch.project_id, []).extend(some)
     return results
 
 
