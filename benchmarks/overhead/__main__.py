@@ -14,7 +14,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from benchmarks.overhead import figures, runs, serving, timers
+from benchmarks.overhead import figures, runs, serving
 from benchmarks.overhead.engines import ENGINES
 from benchmarks.overhead.figures import Timed
 from benchmarks.overhead.runs import Plan, Run
@@ -69,10 +69,7 @@ def _measured(plan: Plan, options: Any) -> dict[str, Any]:
         _progress("timed run")
         began_ns = runs.run(plan, number=number, attached=True, inside=True).began_ns
         timed.append(Timed(*runs.hooks(plan, number, began_ns)))
-    calibration = plan.folder / "calibration"
-    calibration.mkdir()
-    costs = timers.calibrate(calibration)
-    return found | figures.of_hooks(plan.tasks, found["link_us"], timed, costs)
+    return found | figures.of_hooks(plan.tasks, found["link_us"], timed)
 
 
 def _progress(text: str) -> None:

@@ -6,11 +6,9 @@ import statistics
 from typing import Any, NamedTuple
 
 from benchmarks.overhead.runs import Run
-from benchmarks.overhead.timers import Sample
+from benchmarks.overhead.timers import CALL, STEP, Sample
 
 RESAMPLES = 10_000
-Costs = dict[str, tuple[int, int]]
-"""What timing itself costs, by kind: nanoseconds of wall and CPU."""
 
 
 class Timed(NamedTuple):
@@ -50,11 +48,13 @@ def of_workers(bare: list[Run], attached: list[Run]) -> dict[str, Any]:
     }
 
 
-def of_hooks(tasks: int, link_us: float, runs: list[Timed], costs: Costs) -> dict[str, Any]:
+def of_hooks(tasks: int, link_us: float, runs: list[Timed]) -> dict[str, Any]:
     """What the hooks take a task, and one by one."""
-    each = [_by_name(run.samples, costs) for run in runs]
+    each = [_by_name(run.samples) for run in runs]
     per_task = [sum(map(sum, one.values())) / tasks for one in each]
-    walls = sorted(sample.wall for run in runs for sample in run.samples)
+    walls = sorted(
+        sample.wall for run in runs for sample in run.samples if sample.name not in (CALL, STEP)
+    )
     hook_us = statistics.median(per_task)
     names = sorted(set[str]().union(*each))
     sums = {name: [sum(one.get(name, ())) / tasks for one in each] for name in names}
@@ -74,15 +74,26 @@ def of_hooks(tasks: int, link_us: float, runs: list[Timed], costs: Costs) -> dic
     }
 
 
-def _by_name(samples: list[Sample], costs: Costs) -> dict[str, list[float]]:
+def _by_name(samples: list[Sample]) -> dict[str, list[float]]:
     """What each call took, without the timer. The lesser of the two clocks: on the wall's the hook
     may have waited for the core, the CPU's takes a system call that the wall's does not see."""
     found: dict[str, list[float]] = {}
+    costs = {kind: _cost([one for one in samples if one.name == kind]) for kind in (CALL, STEP)}
     for one in samples:
-        wall, cpu = costs["step" if one.name.startswith("step ") else "call"]
+        if one.name in costs:
+            continue
+        wall, cpu = costs[STEP if one.name.startswith("step ") else CALL]
         took = max(0, min(one.wall - wall, one.cpu - cpu)) / 1_000
         found.setdefault(one.name, []).append(took)
     return found
+
+
+def _cost(samples: list[Sample]) -> tuple[int, int]:
+    """What timing nothing took in the same worker: nanoseconds of wall and CPU, medians."""
+    if not samples:
+        return 0, 0
+    walls, cpus = (sorted(times) for times in zip(*((s.wall, s.cpu) for s in samples), strict=True))
+    return walls[len(walls) // 2], cpus[len(cpus) // 2]
 
 
 def _at(ordered_ns: list[int], part: float) -> float:

@@ -22,7 +22,8 @@ cpu = time.thread_time_ns
 
 _RECORD = struct.Struct("<qqqq")
 _BYTES = 64 * 1024 * 1024
-_CALIBRATION_CALLS = 20_000
+CALL, STEP = "timing a call", "timing a step"
+"""What is timed is nothing."""
 
 
 class Sample(NamedTuple):
@@ -197,20 +198,14 @@ def _spend(cell: _Spent | None, wall_ns: int, cpu_ns: int) -> None:
         cell.cpu += cpu_ns
 
 
-def calibrate(folder: Path) -> dict[str, tuple[int, int]]:
-    """What timing costs, (wall, CPU) nanoseconds by kind: of calls, and of steps, whose names
-    begin with `step`."""
-    notes.folder = folder
-    call = timed(lambda: None, "call")
-    step = timed_step(lambda original: lambda: original(), "step")(lambda: None)
-    for _ in range(_CALIBRATION_CALLS):
+def calibration() -> Method:
+    """A call that times nothing. The task does it once: what timing costs there, with the caches
+    as the engine and the network left them, is several times what it costs in a loop."""
+    call = timed(lambda: None, CALL)
+    step = timed_step(lambda original: lambda: original(), STEP)(lambda: None)
+
+    def both() -> None:
         call()
         step()
-    found: dict[str, tuple[int, int]] = {}
-    for samples in read(folder):
-        for kind in ("call", "step"):
-            walls = sorted(one.wall for one in samples if one.name == kind)
-            cpus = sorted(one.cpu for one in samples if one.name == kind)
-            if walls:
-                found[kind] = walls[len(walls) // 2], cpus[len(cpus) // 2]
-    return found
+
+    return both

@@ -23,7 +23,7 @@ _RETRY = "rq.job.Retry"
 class Run:
     """One execution in this process."""
 
-    __slots__ = ("about", "at_us", "job", "name", "queue", "told", "worker")
+    __slots__ = ("about", "at_us", "job", "name", "queue", "success", "told", "worker")
 
     def __init__(
         self, job: Any, name: str, queue: str, worker: str, at_us: int, about: tuple[str, str, int]
@@ -36,6 +36,8 @@ class Run:
         self.about = about
         """(source, job id, attempt)."""
         self.told = False
+        self.success: wire.TaskSucceeded | None = None
+        """What is told once RQ has written it down."""
 
 
 class RunHooks:
@@ -60,12 +62,14 @@ class RunHooks:
             family = (stamp.parent, stamp.root) if stamp is not None else _family_of(job)
             attempt = 1 if stamp is not None else attempt_of(job)
             stamp = rq_stamp.Stamp(published_us, attempt, False, "", *family)
-        stamp.name = stamp.name or _real_name(job)
+        now = stamp.c or not self.agent.config.capture_args
+        if not stamp.name:
+            stamp.name = _real_name(job) if now else name_of(job)
         rq_stamp.put(job, stamp)
         about = (self.publishing.source_of(job.connection), job.id, stamp.n)
         self.run = Run(job, stamp.name, queue.name, worker.name, at_us, about)
         self.publishing.current, self.publishing.current_id = stamp, job.id
-        if stamp.c or not self.agent.config.capture_args:
+        if now:
             self._tell_start(b"", b"")
 
     def calls(self, job: Any) -> None:
@@ -81,29 +85,34 @@ class RunHooks:
         self.publishing.current, self.publishing.current_id = None, ""
         self.publishing.release()
 
+    @contained
     def may_end(self, job: Any) -> None:
-        """RQ is about to write down that it went well; what follows from it is told after."""
+        """RQ is about to write down that it went well; what follows from it is told after.
+
+        The event is made now: after RQ has waited for Redis, the same lines cost twice as much.
+        """
         self._mark_ended(job)
         self.publishing.held = []
+        run = self.run
+        if run is None:
+            return
+        self._tell_start_late()
+        shows = self.agent.config.capture_results
+        run.success = wire.TaskSucceeded(
+            time.time_ns() // 1_000,
+            *run.about,
+            max(0, _took_us(job)),
+            capture.result(vars(job).get("_result")) if shows else b"",
+            run.name,
+            run.worker,
+        )
 
     @contained
     def succeeded(self, job: Any) -> None:
         """RQ has written it down."""
         run = self.run
-        if run is None:
-            return
-        shows = self.agent.config.capture_results
-        self._tell_start_late()
-        self.emit(
-            wire.TaskSucceeded(
-                time.time_ns() // 1_000,
-                *run.about,
-                max(0, _took_us(job)),
-                capture.result(vars(job).get("_result")) if shows else b"",
-                run.name,
-                run.worker,
-            )
-        )
+        if run is not None and run.success is not None:
+            self.emit(run.success)
 
     @contained
     def asks_again(self, worker: Any, job: Any, retry: Any) -> None:
@@ -139,7 +148,7 @@ class RunHooks:
         if stopped:
             self._mark_ended(job)
             self.emit(wire.TaskCancelled(*about, "terminated", name, worker.name))
-        elif job.should_retry:
+        elif (job.retries_left or 0) > 0:
             kind, message = _told(error, text)
             trace = capture.traceback(text) if error is not None else ""
             next_us = about[0] + job.get_retry_interval() * _SECOND_US
@@ -205,6 +214,10 @@ class RunHooks:
 
     @contained
     def _tell_start_with_arguments(self, run: Run) -> None:
+        run.name = _real_name(run.job)  # RQ has deserialised the job by now
+        stamp = rq_stamp.get(run.job)
+        if stamp is not None:
+            stamp.name = run.name
         shown = self.publishing.shown(run.job, run.name)
         self._tell_start(shown, self.publishing.sealed(run.job, run.name) if shown else b"")
 

@@ -9,6 +9,8 @@ from typing import Any
 
 import msgspec
 
+from queuedeck_agent.guard import contained
+
 FIELD = "queuedeck"
 _ON_JOB = "queuedeck_stamp"
 
@@ -48,6 +50,7 @@ def encoded(stamp: Stamp) -> bytes:
     return _encode(stamp)
 
 
+@contained
 def write(job: Any, fields: Any) -> None:
     """Adds the stamp to what is about to be saved."""
     stamp = get(job)
@@ -55,6 +58,7 @@ def write(job: Any, fields: Any) -> None:
         fields[FIELD] = _encode(stamp)
 
 
+@contained
 def read(job: Any, fields: Any) -> None:
     """Takes the stamp from what was read."""
     found = fields.get(FIELD.encode()) or fields.get(FIELD)

@@ -31,7 +31,8 @@ class Steps:
 
     def put(self, patches: Patches) -> None:
         """Patches what every way to enqueue, or to run, goes through in RQ 2.12. Names that an
-        older version does not have are left out: what they would tell is not seen there."""
+        older version does not have are left out: what they would tell is not seen there. Up to
+        1.16 a `BaseWorker` has no part in running jobs."""
         from rq import job, queue, registry, worker
 
         base: type[Any] = getattr(worker, "BaseWorker", worker.Worker)
@@ -59,14 +60,15 @@ class Steps:
             (worker.Worker, "fork_work_horse", self._forks),
             (worker.Worker, "monitor_work_horse", self._monitors),
         ):
-            patches.wrap(owner, name, make)
+            found = worker.Worker if owner is base and name not in vars(base) else owner
+            patches.wrap(found, name, make)
 
     # --- The job itself ---
 
     def _to_dict(self, original: Method) -> Method:
         def to_dict(job: Any, *args: Any, **kwargs: Any) -> Any:
             fields = original(job, *args, **kwargs)
-            contained(rq_stamp.write)(job, fields)
+            rq_stamp.write(job, fields)
             return fields
 
         return to_dict
@@ -74,7 +76,7 @@ class Steps:
     def _restore(self, original: Method) -> Method:
         def restore(job: Any, raw_data: Any, *args: Any, **kwargs: Any) -> Any:
             result = original(job, raw_data, *args, **kwargs)
-            contained(rq_stamp.read)(job, raw_data)
+            rq_stamp.read(job, raw_data)
             return result
 
         return restore
@@ -272,7 +274,7 @@ class Steps:
             hooks = self._boot.running(worker)
             if hooks is None:
                 return original(worker, job, *args, **kwargs)
-            contained(hooks.may_end)(job)
+            hooks.may_end(job)
             result = original(worker, job, *args, **kwargs)
             hooks.succeeded(job)
             return result

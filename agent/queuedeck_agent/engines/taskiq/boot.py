@@ -166,7 +166,7 @@ def _delivered(original: Callable[..., Any]) -> Callable[..., Any]:
         finally:
             taskiq_run.delivery.reset(token)
             if not delivery.ran:
-                contained(engine.tasks.undelivered)(delivery, message, error)
+                engine.tasks.undelivered(delivery, message, error)
 
     return callback
 
@@ -174,7 +174,7 @@ def _delivered(original: Callable[..., Any]) -> Callable[..., Any]:
 def _told(original: Callable[..., Any]) -> Callable[..., Any]:
     async def run_task(self: Any, target: Any, message: Any, *args: Any, **named: Any) -> Any:
         engine = _engine_of(self.broker)
-        run = None if engine is None else contained(engine.tasks.begin)(message)
+        run = None if engine is None else engine.tasks.begin(message)
         if engine is None or run is None:
             return await original(self, target, message, *args, **named)
         if run.skipped:
@@ -183,11 +183,11 @@ def _told(original: Callable[..., Any]) -> Callable[..., Any]:
         try:
             result = await original(self, target, message, *args, **named)
         except BaseException as error:
-            contained(engine.tasks.broke)(run, error)
+            engine.tasks.broke(run, error)
             raise
         finally:
             taskiq_run.current.reset(token)
-        contained(engine.tasks.ended)(run, message, result)
+        engine.tasks.ended(run, message, result)
         return result
 
     return run_task

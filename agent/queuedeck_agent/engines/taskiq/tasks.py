@@ -11,6 +11,7 @@ from queuedeck_agent.engines.taskiq import run as taskiq_run
 from queuedeck_agent.engines.taskiq.run import REQUEUES, RETRIES, Delivery, Run, number
 from queuedeck_agent.engines.taskiq.send import SendHooks
 from queuedeck_agent.engines.taskiq.source import queue_of
+from queuedeck_agent.guard import contained
 
 _NO_RESULT = "NoResultError"
 _REQUEUED = "The task asked to be run again (Context.requeue)."
@@ -29,6 +30,7 @@ class TaskHooks:
         """By task id: what this process runs now."""
         self._durations = sending.agent.recorder.hook_us
 
+    @contained
     def begin(self, message: Any) -> Run:
         """Right before the function is called; not if it was cancelled while it waited."""
         at_us = time.time_ns() // 1_000
@@ -71,6 +73,7 @@ class TaskHooks:
         run.started_ns = time.monotonic_ns()
         return run
 
+    @contained
     def ended(self, run: Run, message: Any, result: Any) -> None:
         """The function has returned, and the middlewares have seen its error."""
         self.running.pop(run.task_id, None)
@@ -89,11 +92,13 @@ class TaskHooks:
         else:
             self._failed(run, error, _reason(run, error))
 
+    @contained
     def broke(self, run: Run, error: BaseException) -> None:
         """taskiq itself raised: arguments that do not fit, or a middleware that failed."""
         self.running.pop(run.task_id, None)
         self._failed(run, error, "error")
 
+    @contained
     def undelivered(self, delivery: Delivery, data: Any, error: BaseException | None) -> None:
         """A worker took a message, and never came to run it: taskiq logs that and goes on."""
         if delivery.ran:
