@@ -19,7 +19,7 @@ MESSAGE_CHARS = 300
 FRAMES = 5
 """So many of the innermost frames tell failures apart."""
 _CHAINED = 3
-"""So many of a chain's newest exceptions are looked at, for one that has frames."""
+"""So many of a chain's newest exceptions are looked at, for one with frames of the application."""
 
 _VARIES = re.compile(
     r"(?P<id>(?<![0-9a-fA-F])[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12})"
@@ -62,12 +62,21 @@ def _calls(traceback: str) -> str:
 
 @lru_cache(256)
 def _own_frames(text: str) -> list[tuple[str, str]]:
-    """(file, function) of the application's innermost frames; else only the last of all."""
-    for chained in list(CHAINED.finditer(text))[: -_CHAINED - 1 : -1]:
-        newest = text[chained.end() :]
-        if FRAME.search(newest):
-            text = newest
-            break
+    """(file, function) of the application's innermost frames, in the newest exception of a chain
+    that has any: an engine's own retry raises from the failure. Else only the last of all."""
+    begins = [0, *(chained.end() for chained in CHAINED.finditer(text))]
+    last: list[tuple[str, str]] = []
+    end = len(text)
+    for begin in begins[: -_CHAINED - 1 : -1]:
+        own, innermost = _frames(text[begin:end])
+        if own:
+            return _distinct(own)[-FRAMES:]
+        last, end = last or innermost, begin
+    return last
+
+
+def _frames(text: str) -> tuple[list[tuple[str, str]], list[tuple[str, str]]]:
+    """The application's frames of one traceback, and its last one."""
     own: list[tuple[str, str]] = []
     last: list[tuple[str, str]] = []
     for found in FRAME.finditer(text):
@@ -76,7 +85,7 @@ def _own_frames(text: str) -> list[tuple[str, str]]:
         last = [frame]
         if not library:
             own.append(frame)
-    return _distinct(own)[-FRAMES:] or last
+    return own, last
 
 
 def _distinct(frames: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:

@@ -1,0 +1,196 @@
+# SPDX-License-Identifier: AGPL-3.0-only
+"""One connection to Postgres that the code of `sql/` uses like one to SQLite: statements wait.
+
+asyncpg runs on an event loop that belongs to the connection, in whatever thread uses it. When the
+connection is lost, what was begun fails as `Unavailable`, and the next transaction connects again.
+"""
+
+import asyncio
+from collections.abc import Coroutine, Iterable, Iterator, Sequence
+from typing import Any, TypeVar
+
+import asyncpg
+from asyncpg.prepared_stmt import PreparedStatement
+
+from queuedeck.errors import Unavailable
+from queuedeck.history.postgres import text
+from queuedeck.history.postgres.dialect import PostgresDialect
+from queuedeck.history.postgres.statements import for_rows, translate
+from queuedeck.history.sql.database import Dialect
+
+CONNECT_S = 10
+STATEMENT_S = 60
+"""A statement that takes longer is given up, and the connection with it."""
+MOST_STATEMENTS = 1_000
+LOCK = 0x51444B48
+"""The advisory lock of whoever writes, with the number of the schema."""
+
+_OURS = (
+    asyncpg.SyntaxOrAccessError,
+    asyncpg.IntegrityConstraintViolationError,
+    asyncpg.DataError,
+    asyncpg.InterfaceWarning,
+)
+"""Mistakes of ours, not of the server."""
+
+_CUT = (asyncpg.PostgresConnectionError, asyncpg.OperatorInterventionError)
+
+T = TypeVar("T")
+
+
+class Answer:
+    """The rows of a statement, and how many it changed."""
+
+    def __init__(self, rows: list[Any], status: str) -> None:
+        self._rows = rows
+        self._at = 0
+        self._status = status
+
+    @property
+    def rowcount(self) -> int:
+        count = self._status.rpartition(" ")[2]
+        return int(count) if count.isdigit() else -1
+
+    def fetchone(self) -> Any:
+        self._at += 1
+        return self._rows[self._at - 1] if self._at <= len(self._rows) else None
+
+    def fetchall(self) -> list[Any]:
+        return self._rows
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self._rows)
+
+
+class PostgresDatabase:
+    """A `Database`. Used by one thread at a time."""
+
+    dialect: Dialect = PostgresDialect()
+
+    def __init__(self, dsn: str, schema: str, *, writes: bool) -> None:
+        self._dsn = dsn
+        self._schema = schema
+        self._writes = writes
+        self._loop = asyncio.new_event_loop()
+        self._connection: asyncpg.Connection | None = None
+        self._statements: dict[str, PreparedStatement] = {}
+        self.in_transaction = False
+
+    def execute(self, sql: str, parameters: Sequence[object] = (), /) -> Answer:
+        return self._run(self._execute(sql, parameters))
+
+    def executemany(self, sql: str, parameters: Iterable[Sequence[object]], /) -> None:
+        columns = list(zip(*parameters, strict=True))
+        if columns:
+            self._run(self._execute_rows(sql, columns))
+
+    def script(self, sql: str) -> None:
+        """Run statements without values."""
+        self._run(self._script(sql))
+
+    def close(self) -> None:
+        self._lose()
+        self._loop.close()
+
+    def _run(self, work: Coroutine[Any, Any, T]) -> T:
+        try:
+            return self._loop.run_until_complete(asyncio.wait_for(work, STATEMENT_S))
+        except _OURS:
+            raise
+        except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError) as error:
+            if self._connection is None or self._connection.is_closed() or _is_cut(error):
+                self._lose()
+            raise Unavailable(
+                f"The history's database cannot answer now: {error or type(error).__name__}. "
+                "Nothing was changed. Check that Postgres runs and lets this server in."
+            ) from error
+
+    async def _execute(self, sql: str, values: Sequence[object]) -> Answer:
+        connection = await self._connected()
+        word = sql.partition(" ")[0]
+        if word in ("BEGIN", "COMMIT", "ROLLBACK"):
+            self.in_transaction = word == "BEGIN"
+            return Answer([], await connection.execute(sql))
+        statement = self._statements.get(sql)
+        if statement is None:
+            statement = await connection.prepare(translate(sql))
+            self._keep(sql, statement)
+        rows = await statement.fetch(*values)
+        return Answer(rows, statement.get_statusmsg())
+
+    async def _execute_rows(self, sql: str, columns: list[Any]) -> None:
+        connection = await self._connected()
+        key = f"{sql} for rows"
+        statement = self._statements.get(key)
+        if statement is None:
+            one = await connection.prepare(translate(sql))
+            types = [kind.name for kind in one.get_parameters()]
+            statement = await connection.prepare(for_rows(sql, types))
+            self._keep(key, statement)
+        await statement.fetch(*columns)
+
+    async def _script(self, sql: str) -> None:
+        await (await self._connected()).execute(sql)
+
+    def _keep(self, sql: str, statement: PreparedStatement) -> None:
+        if len(self._statements) >= MOST_STATEMENTS:
+            self._statements.clear()
+        self._statements[sql] = statement
+
+    async def _connected(self) -> "asyncpg.Connection":
+        if self._connection is not None and not self._connection.is_closed():
+            return self._connection
+        if self.in_transaction:
+            raise asyncpg.ConnectionDoesNotExistError("the connection was lost")
+        self._statements.clear()
+        self._connection = connection = await self._connect()
+        return connection
+
+    async def _connect(self) -> "asyncpg.Connection":
+        connection = await asyncpg.connect(
+            self._dsn,
+            timeout=CONNECT_S,
+            statement_cache_size=0,
+            server_settings=_settings(self._schema),
+        )
+        await connection.set_type_codec(
+            "text", schema="pg_catalog", encoder=text.encode, decoder=text.decode, format="binary"
+        )
+        if self._writes:
+            await connection.execute(f"SELECT pg_advisory_lock({LOCK}, hashtext('{self._schema}'))")
+        return connection
+
+    def _lose(self) -> None:
+        """What was begun is undone by the server."""
+        if self._connection is not None:
+            self._connection.terminate()
+            self._loop.run_until_complete(asyncio.sleep(0))  # The socket is closed by the loop.
+        self._connection = None
+        self._statements.clear()
+        self.in_transaction = False
+
+
+def _settings(schema: str) -> dict[str, str]:
+    """Every statement has its index. A planner that knows nothing of a fresh day, or what it was
+    an hour ago, must not choose to read all of it.
+    """
+    return {
+        "application_name": "queuedeck history",
+        "search_path": schema,
+        "synchronous_commit": "on",
+        "jit": "off",
+        "enable_seqscan": "off",
+        "enable_hashjoin": "off",
+        "enable_mergejoin": "off",
+        "lock_timeout": "5s",
+        "idle_in_transaction_session_timeout": "60s",
+    }
+
+
+def _is_cut(error: Exception) -> bool:
+    """Whether the connection can be used no more, or might answer to what was given up."""
+    if isinstance(error, asyncpg.PostgresError):
+        return isinstance(
+            error, asyncpg.PostgresConnectionError | asyncpg.OperatorInterventionError
+        )
+    return True

@@ -1,0 +1,100 @@
+# SPDX-License-Identifier: AGPL-3.0-only
+"""What Postgres writes differently from other databases: see `Dialect`."""
+
+from collections.abc import Iterable, Sequence
+
+from queuedeck.history.postgres import upkeep
+from queuedeck.history.sql.database import Database, Dialect
+from queuedeck.history.sql.identity import Ext, pack
+
+# Ids are kept as their text. Numbers that come from outside are bigint, those of ours integer. An
+# index ends with `n`, so that it is walked in the order of the list.
+_DAY_TABLES = """
+CREATE TABLE task_{day} (
+  n BIGINT PRIMARY KEY, key BIGINT NOT NULL, seen_us BIGINT NOT NULL, running_us BIGINT,
+  wait_us BIGINT, run_us BIGINT, generation BIGINT NOT NULL, attempt BIGINT NOT NULL,
+  failure BIGINT NOT NULL DEFAULT 0, project INTEGER NOT NULL, source INTEGER NOT NULL,
+  flags INTEGER NOT NULL, state INTEGER NOT NULL, name INTEGER NOT NULL, queue INTEGER NOT NULL,
+  worker INTEGER NOT NULL, exception INTEGER NOT NULL, ext TEXT COLLATE "C" NOT NULL,
+  facts BYTEA NOT NULL);
+CREATE INDEX task_{day}_key ON task_{day} (key);
+CREATE INDEX task_{day}_project ON task_{day} (project, n);
+CREATE INDEX task_{day}_name ON task_{day} (name, n);
+CREATE INDEX task_{day}_state ON task_{day} (project, state, n) WHERE state <> 4;
+CREATE INDEX task_{day}_failure ON task_{day} (failure, n) WHERE failure > 0;
+CREATE TABLE call_{day} (id BIGINT PRIMARY KEY, data BYTEA NOT NULL);
+CREATE TABLE outcome_{day} (id BIGINT PRIMARY KEY, data BYTEA NOT NULL);
+ALTER TABLE call_{day} ALTER data SET STORAGE EXTERNAL;
+ALTER TABLE outcome_{day} ALTER data SET STORAGE EXTERNAL;
+CREATE TABLE spare_{day} (n BIGINT NOT NULL, fact BYTEA NOT NULL, PRIMARY KEY (n, fact));
+CREATE TABLE minute_{day} (
+  minute BIGINT PRIMARY KEY, low BIGINT NOT NULL, high BIGINT NOT NULL)
+"""
+_WORDS = "CREATE TABLE words_{day} (n BIGINT PRIMARY KEY, words TSVECTOR NOT NULL)"
+_WORDS_INDEX = "CREATE INDEX words_{day}_words ON words_{day} USING gin (words)"
+_WORD_CHARS = 500
+"""A word of a tsvector has at most 2,046 bytes. What is found is compared anyway."""
+
+_HEX = "[0-9a-f]"
+_UUID = (
+    rf"t.ext ~ '^({_HEX}{{{{32}}}}|{_HEX}{{{{8}}}}(-{_HEX}{{{{4}}}}){{{{3}}}}-{_HEX}{{{{12}}}})$'"
+).format()
+
+
+class PostgresDialect(Dialect):
+    BEGIN = "BEGIN"
+    BEGIN_READING = "BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY"
+    NUMBERS = "unnest(?::bigint[]) AS j (value)"
+    TEXTS = "unnest(?::text[]) AS j (value)"
+    PAIRS = "unnest(?::text[], ?::text[]) AS j (a, b)"
+    GLOB = "LIKE ?"
+    UUID_BEGINS = f"{_UUID} AND left(replace(t.ext, '-', ''), ?) = ?"
+    TEXT_BEGINS = f"NOT {_UUID} AND left(t.ext, ?) = ?"
+    WORDS_N = "w.n"
+    WORDS_MATCH = "w.words @@ ?::text::tsquery"
+
+    def listed(self, values: Iterable[int] | Iterable[str]) -> list[int] | list[str]:
+        return list(values)  # pyright: ignore[reportReturnType]
+
+    def paired(self, pairs: Sequence[tuple[str, str]]) -> tuple[list[str], list[str]]:
+        return [a for a, _ in pairs], [b for _, b in pairs]
+
+    def glob(self, pattern: str) -> str:
+        for special in "\\%_":
+            pattern = pattern.replace(special, f"\\{special}")
+        return pattern.replace("*", "%")
+
+    def match(self, words: Sequence[str]) -> str:
+        *whole, last = [word[:_WORD_CHARS] for word in words]
+        return " & ".join([*(f"'{word}'" for word in whole), f"'{last}':*"])
+
+    def pack_id(self, task_id: str) -> tuple[int, Ext]:
+        return pack(task_id)[0], task_id
+
+    def day_tables(self, day: int) -> list[str]:
+        return _DAY_TABLES.format(day=day).split(";")
+
+    def make_words(self, db: Database, day: int) -> None:
+        if not upkeep.has_table(db, f"words_{day}"):
+            db.execute(_WORDS.format(day=day))
+            db.execute(_WORDS_INDEX.format(day=day))
+
+    def add_words(self, db: Database, day: int, documents: Sequence[tuple[int, str]]) -> None:
+        db.executemany(
+            f"INSERT INTO words_{day} (n, words)"  # noqa: S608
+            " VALUES (?, array_to_tsvector(string_to_array(?::text, ' ')))",
+            [(n, " ".join({w[:_WORD_CHARS] for w in text.split()})) for n, text in documents],
+        )
+
+    def drop_piece(self, db: Database, day: int) -> bool:
+        return upkeep.drop_piece(db, day)
+
+    def used_bytes(self, db: Database) -> int:
+        return upkeep.used_bytes(db)
+
+    def give_back(self, db: Database) -> bool:
+        """The server does so by itself."""
+        return False
+
+    def rest(self, db: Database) -> None:
+        """The server writes its log back by itself."""
