@@ -27,6 +27,7 @@ function local(time, style) {
   const clock = `${two(at.getHours())}:${two(at.getMinutes())}`;
   if (style === "clock") return `${clock}:${two(at.getSeconds())}.${String(at.getMilliseconds()).padStart(3, "0")}`;
   if (style === "hour") return clock;
+  if (style === "second") return `${clock}:${two(at.getSeconds())}`;
   if (style === "date") return `${two(at.getMonth() + 1)}-${two(at.getDate())}`;
   return `${at.getFullYear()}-${two(at.getMonth() + 1)}-${two(at.getDate())} ${clock}`;
 }

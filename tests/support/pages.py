@@ -18,8 +18,8 @@ FULL = tuple(wire.Capability(verb, "native") for verb in ("retry", "cancel", "te
 async def record(serving, project, *events, lane="a" * 32):
     """Store events of a Celery source, moved to the present, and tell it as the gateway does."""
     shift = now_us() - NOW_US - 60_000_000
-    moved = [_moved(event, shift) for event in (source_seen(), *events)]
-    await serving.services.history.record([batch(moved, lane=lane, project_id=project.id)])
+    present = [moved(event, shift) for event in (source_seen(), *events)]
+    await serving.services.history.record([batch(present, lane=lane, project_id=project.id)])
     serving.services.live.publish(project.id, ("tasks",))
 
 
@@ -64,7 +64,8 @@ async def press(client, url, **fields):
     return await client.post(url, data={"csrf_token": client.csrf, **fields})
 
 
-def _moved(event, shift):
+def moved(event, shift):
+    """The same event so many microseconds later."""
     changes = {"at_us": event.at_us + shift}
     for field in ("published_us", "eta_us", "next_us"):
         if getattr(event, field, 0):

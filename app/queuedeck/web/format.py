@@ -24,7 +24,8 @@ class Moment(msgspec.Struct, frozen=True):
     text: str
     title: str
     style: str
-    """`ago` (ticks in the browser), `clock` (to the millisecond), `minute`, `hour` or `date`."""
+    """`ago` (ticks in the browser), `clock` (to the millisecond), `minute`, `second` and `hour`
+    (times of day), or `date`."""
 
 
 class Span(msgspec.Struct, frozen=True):
@@ -83,6 +84,18 @@ def moment_clock(at_us: int) -> Moment:
 
 def moment_minute(at_us: int) -> Moment:
     return Moment(iso(at_us), utc(at_us)[:16], utc(at_us), "minute")
+
+
+def moments_between(since_us: int, until_us: int, count: int) -> tuple[Moment, ...]:
+    """The labels of an axis: so many times, as exact as the length between them asks for."""
+    step = (until_us - since_us) // (count - 1)
+    style, part = ("minute", slice(16))
+    if until_us - since_us <= 20 * MINUTE_US:
+        style, part = ("second", slice(11, 19))
+    elif until_us - since_us <= DAY_US:
+        style, part = ("hour", slice(11, 16))
+    times = (since_us + place * step for place in range(count))
+    return tuple(Moment(iso(at), utc(at)[part], utc(at), style) for at in times)
 
 
 def growing(since_us: int, now_us: int) -> Span:

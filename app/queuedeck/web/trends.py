@@ -28,7 +28,7 @@ async def show_trends(
     services: NamedDependency[Services],
     identity: NamedDependency[Identity],
     access: NamedDependency[Access],
-    range: FromQuery[Range] = Range.DAY,
+    range: FromQuery[Range | None] = None,
     task: FromQuery[str] = "",
     queue: FromQuery[str] = "",
     engine: FromQuery[str] = "",
@@ -43,10 +43,20 @@ async def show_trends(
         release=release.strip(),
         worker=worker.strip(),
     )
-    asked = Question(project=access.project.slug, range=range, filter=given, order=sort)
+    shown = range or await _usual_range(services, access.project.id)
+    asked = Question(project=access.project.slug, range=shown, filter=given, order=sort)
     view = await _view(services, access.project.id, asked)
     shell = await frame(request, services, identity, access, title="Trends", place="Trends")
     return page(request, "trends/show.html", shell, view)
+
+
+async def _usual_range(services: Services, project_id: int) -> Range:
+    """A day, or an hour where nothing is older: a chart of a day would be empty but for its end."""
+    day, hour = (window(kind, services.clock()) for kind in (Range.DAY, Range.HOUR))
+    older = await services.history.trend(
+        project_id, day.since_us, hour.since_us, day.sum_step_us, TrendFilter()
+    )
+    return Range.DAY if older.total.ended else Range.HOUR
 
 
 async def _view(services: Services, project_id: int, asked: Question) -> TrendsView:

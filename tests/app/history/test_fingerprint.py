@@ -75,6 +75,13 @@ def test_culprit_is_the_innermost_frame_of_the_application():
     assert fingerprint("E", "", ONE).culprit == "billing/payments.py in capture"
 
 
+def test_of_a_chain_the_newest_exception_with_own_frames_counts():
+    """An engine's retry is raised from the failure, by code of the engine alone."""
+    chain = ONE + "\nThe above exception was the direct cause of the following exception:\n\n"
+    chain += trace(LIBRARY.format(3), INNER.format(4), end="celery.exceptions.Retry: in 3 s\n")
+    assert fingerprint("E", "", chain).culprit == "billing/payments.py in capture"
+
+
 def test_of_a_chain_the_newest_exception_counts():
     chain = trace(OWN.format("/srv", 1)) + "\nDuring handling of the above exception, another\n\n"
     chain += chain.replace("capture", "refund")

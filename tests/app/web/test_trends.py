@@ -3,7 +3,7 @@
 
 import pytest
 from tests.support.history_events import NOW_US, SOURCE, retrying, started, succeeded, uuid_of
-from tests.support.pages import a_failed_task, record, visitor
+from tests.support.pages import a_failed_task, moved, record, visitor
 
 from queuedeck_agent import wire
 
@@ -25,13 +25,24 @@ def a_good_task(n=1, name="shop.send_receipt", queue="emails", worker="celery@ma
 
 async def test_figures_charts_and_names_of_the_last_day(serving, project, ann):
     await record(serving, project, *a_failed_task(), *a_good_task())
-    page = (await ann.get(f"/p/{project.slug}/trends")).text
+    page = (await ann.get(f"/p/{project.slug}/trends?range=24h")).text
     assert "2 attempts ended, 2 tasks sent" in page
     assert "50\u202f%" in page
     assert "p50 is 200 ms" in page
     assert 'aria-label="Outcomes, attempts per 15 m: succeeded 1, failed 1"' in page
     for name in ("capture_payment", "send_receipt"):
         assert f"<b>{name}</b>" in page
+
+
+async def test_a_young_project_begins_with_its_hour(serving, project, ann):
+    """A chart of a day would be empty but for its last bar."""
+    await record(serving, project, *a_good_task())
+    assert "last hour" in (await ann.get(f"/p/{project.slug}/trends")).text
+    early = (moved(event, -5 * 3_600_000_000) for event in a_failed_task())
+    await record(serving, project, *early, lane="b" * 32)
+    page = (await ann.get(f"/p/{project.slug}/trends")).text
+    assert "last 24 hours" in page
+    assert "last hour" not in page
 
 
 async def test_numbers_of_a_chart_are_there_as_a_table(serving, project, ann):

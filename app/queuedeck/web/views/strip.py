@@ -8,7 +8,7 @@ from queuedeck.history.ranges import Instant, InstantKind, Period
 from queuedeck.history.records import TaskFilter, TaskState
 from queuedeck.history.surveys import Histogram, HistogramBar
 from queuedeck.web import urls
-from queuedeck.web.format import Moment, joined, moment_minute, plural, utc
+from queuedeck.web.format import Moment, joined, moments_between, plural, utc
 from queuedeck.web.views.words import STATE_WORDS
 
 BAR_WIDTH = 10
@@ -59,13 +59,12 @@ def no_strip(question: TaskFilter, project: str) -> StripView:
 def strip_view(question: TaskFilter, found: Histogram, project: str) -> StripView:
     most = max((sum(bar.states.values()) for bar in found.bars), default=1)
     end_us = found.from_us + found.count * found.bar_us
-    ends = (found.from_us, (found.from_us + end_us) // 2, end_us) if found.bars else ()
     matches = plural(found.looked_at, "match", "matches")
     return StripView(
         width=found.count * BAR_WIDTH,
         layers=tuple(Layer(style, _path(found, style, most)) for style in _LAYERS),
         slots=tuple(_slot(question, found, bar, project) for bar in found.bars),
-        axis=tuple(moment_minute(at) for at in ends),
+        axis=moments_between(found.from_us, end_us, 3) if found.bars else (),
         summary=f"{matches} from {utc(found.from_us)} to {utc(end_us)}, by state",
         note="" if found.is_complete else f"the newest {matches}",
         load_url="",
