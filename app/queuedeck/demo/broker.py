@@ -8,6 +8,7 @@ import shutil
 import socket
 import sys
 import time
+from importlib import import_module
 from pathlib import Path
 from typing import Any, cast
 
@@ -18,6 +19,12 @@ from queuedeck.demo.children import Child, start
 from queuedeck.errors import Unavailable
 
 START_TIMEOUT_S = 10.0
+INFO = (
+    b"# Server\r\nredis_version:7.4.0\r\nredis_mode:standalone\r\n"
+    b"# Clients\r\nconnected_clients:1\r\n"
+    b"# Memory\r\nused_memory:1048576\r\nused_memory_human:1.00M\r\n"
+)
+"""What fakeredis says of itself: what workers print when they start."""
 
 
 def free_port() -> int:
@@ -57,23 +64,42 @@ def start_broker(folder: Path, program: str | None = "redis-server") -> tuple[Ch
 
 
 def serve_fake(port: int) -> None:
-    """Serve fakeredis on loopback until killed.
+    """Serve fakeredis on loopback until killed, with what it lacks for the engines' workers.
 
     The stock handler closes the connection after any error reply, which ends workers that expect
-    some errors (a script not loaded yet): ours answers with the error and goes on.
+    some errors (a script not loaded yet): ours answers with the error and goes on. It tells clients
+    their address in a form that redis-py can read, which RQ asks for. And there is INFO, for arq.
     """
     from fakeredis import TcpFakeServer
 
+    _add_info()
     server = cast("Any", TcpFakeServer(("127.0.0.1", port)))
     stock = server.RequestHandlerClass
 
     def setup(self: Any) -> None:
         stock.setup(self)
+        client = self.current_client.get_socket()._client_info
+        for side in ("addr", "laddr"):
+            client[side] = "{}:{}".format(*client[side])
         self.current_client = _AnswersErrors(self.current_client)
 
     server.RequestHandlerClass = type("KeepsConnection", (stock,), {"setup": setup})
     server.daemon_threads = True
     server.serve_forever()
+
+
+def _add_info() -> None:
+    """Give fakeredis the command INFO, if it has none: all sections at once."""
+    commands = cast("Any", import_module("fakeredis._commands"))
+    sockets = cast("Any", import_module("fakeredis._socket"))
+    if "info" in commands.SUPPORTED_COMMANDS:
+        return
+
+    def info(_self: Any, *_sections: bytes) -> bytes:
+        return INFO
+
+    commands.command(name="INFO", fixed=(), repeat=(bytes,))(info)
+    sockets.FakeSocket.info = info
 
 
 class _AnswersErrors:

@@ -23,6 +23,7 @@ class Child:
         self.name = name
         self.log = log
         self._process = process
+        self._asked = False
 
     @property
     def pid(self) -> int:
@@ -43,11 +44,19 @@ class Child:
         lines = self.log.read_text(errors="replace").splitlines()
         return "\n".join(lines[-LOG_TAIL_LINES:])
 
+    def ask_to_stop(self) -> None:
+        """SIGTERM, without waiting: several can then end at the same time."""
+        if self.is_running():
+            self._asked = True
+            self._process.send_signal(signal.SIGTERM)
+
     def stop(self, timeout_s: float = STOP_TIMEOUT_S) -> bool:
-        """SIGTERM, after the timeout SIGKILL for the whole group; whether it ended by itself."""
+        """SIGTERM, unless it was asked before: a second one makes some workers drop their tasks.
+        After the timeout SIGKILL for the whole group. Whether it ended by itself."""
         clean = True
         if self.is_running():
-            self._process.send_signal(signal.SIGTERM)
+            if not self._asked:
+                self.ask_to_stop()
             try:
                 self._process.wait(timeout_s)
             except subprocess.TimeoutExpired:

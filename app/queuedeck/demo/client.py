@@ -11,7 +11,6 @@ from queuedeck.errors import Unavailable
 
 PAGE = 200
 TIMEOUT_S = 10.0
-ENGINE = "celery"
 
 
 class Client:
@@ -45,17 +44,17 @@ class Client:
         """Events received and lost, tasks by engine and state."""
         return self._ask("GET", "/totals")
 
-    def retry(self, task_id: str) -> dict[str, Any]:
-        return self._act(task_id, "retries")
+    def retry(self, engine: str, task_id: str) -> dict[str, Any]:
+        return self._act(engine, task_id, "retries")
 
-    def cancel(self, task_id: str) -> dict[str, Any]:
-        return self._act(task_id, "cancellations")
+    def cancel(self, engine: str, task_id: str) -> dict[str, Any]:
+        return self._act(engine, task_id, "cancellations")
 
     def command(self, command_id: str) -> dict[str, Any]:
         return self._ask("GET", f"/commands/{command_id}")["command"]
 
-    def _act(self, task_id: str, noun: str) -> dict[str, Any]:
-        return self._ask("POST", f"/tasks/{ENGINE}/{quote(task_id, safe='')}/{noun}")["command"]
+    def _act(self, engine: str, task_id: str, noun: str) -> dict[str, Any]:
+        return self._ask("POST", f"/tasks/{engine}/{quote(task_id, safe='')}/{noun}")["command"]
 
     def _ask(self, method: str, path: str) -> dict[str, Any]:
         request = urllib.request.Request(  # noqa: S310 - the URL is our own server's

@@ -22,8 +22,9 @@ from queuedeck.demo.tally import Tally, disagreements, report
 from queuedeck.errors import QueuedeckError
 
 LOOK_EVERY_S = 0.5
-LEAST_PRODUCING_S = 8.0
-"""How long an unattended run sends tasks at least, however short it was asked to be."""
+LEAST_PRODUCING_S = 12.0
+"""How long an unattended run goes on at least once its server is ready, however short it was asked
+to be: time for the workers to start and to do a bit of everything."""
 WIND_DOWN_S = 15.0
 """The end of an unattended run, in which nothing new is sent."""
 QUIET_TIMEOUT_S = 45.0
@@ -65,16 +66,25 @@ def run(*, seconds: int | None = None, as_json: bool = False, port: int | None =
 
 
 def _attended(stage: Stage, say: Say) -> int:
-    say("Starting a server, a broker, a Celery worker, its scheduler and a small shop ...")
-    stage.start(LATER_S)
     say(
-        f"\n  Open this link within half an hour; it logs you in, once:\n\n    {stage.link()}\n\n"
+        "Starting a server, a broker, a worker for each engine, and a small shop that uses them ..."
+    )
+    stage.start(LATER_S)
+    say(f"\n  Open this link within half an hour; it logs you in, once:\n\n    {stage.link()}\n")
+    for part in stage.parts:
+        say(f"  {part.title:<9} {part.does:<16} {' '.join(part.command)}")
+    for engine, reason in stage.missing.items():
+        say(f"  {engine} does not run: {reason}.")
+    say(
+        f"\n  After a minute, look at Tasks, Errors and Trends. In the search box of the tasks:"
+        f" engine:rq, state:failed.\n"
         f"  Later logins: {stage.email} with the password {stage.password}\n"
         f"  Broker: {stage.broker_name}. Logs and data: {stage.folder}\n"
         "  Ctrl-C stops everything and removes the folder."
     )
     while True:
-        stage.check()
+        for sentence in stage.check():
+            say(f"  {sentence}")
         time.sleep(LOOK_EVERY_S)
 
 
@@ -85,11 +95,15 @@ def _unattended(stage: Stage, say: Say, seconds: int, as_json: bool) -> int:
     operator = Operator(stage.client)
     until = max(began + seconds - WIND_DOWN_S, time.monotonic() + LEAST_PRODUCING_S)
     while time.monotonic() < until:
-        _look(stage, operator)
+        _look(stage, operator, say)
     stage.stop_publishers()
     say("Nothing new is sent any more; waiting for the last tasks.")
-    tally = _wait_until_quiet(stage, operator)
-    problems = [*disagreements(tally), *operator.complaints]
+    tally = _wait_until_quiet(stage, operator, say)
+    problems = [
+        *(f"{engine} does not run: {reason}." for engine, reason in stage.missing.items()),
+        *disagreements(tally),
+        *operator.complaints,
+    ]
     for problem in problems:
         sys.stderr.write(f"queuedeck demo: {problem}\n")
     say(f"Compared after {time.monotonic() - began:.1f} s.")
@@ -99,20 +113,22 @@ def _unattended(stage: Stage, say: Say, seconds: int, as_json: bool) -> int:
     return 1 if problems else 0
 
 
-def _look(stage: Stage, operator: Operator) -> None:
-    stage.check()
+def _look(stage: Stage, operator: Operator, say: Say) -> None:
+    for sentence in stage.check():
+        say(sentence)
     operator.look(stage.client.tasks())
     operator.follow()
     time.sleep(LOOK_EVERY_S)
 
 
-def _wait_until_quiet(stage: Stage, operator: Operator) -> Tally:
+def _wait_until_quiet(stage: Stage, operator: Operator, say: Say) -> Tally:
     """The counts once they agree and nothing is under way; at the latest after the timeout."""
     until = time.monotonic() + QUIET_TIMEOUT_S
     before: Tally | None = None
     while True:
-        _look(stage, operator)
-        tally = count(stage.client, stage.broker_url, operator)
+        _look(stage, operator, say)
+        engines = [part.engine for part in stage.parts]
+        tally = count(stage.client, stage.broker_url, operator, engines, stage.missing)
         settled = operator.follow() and not disagreements(tally) and tally.all_ended
         if (settled and tally == before) or time.monotonic() > until:
             return tally

@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: AGPL-3.0-only
-"""The processes of one run: server, broker, worker, scheduler, producer; started and stopped."""
+"""The processes of one run: broker, server, a worker for each engine, Celery's scheduler and the
+shop's website; started and stopped."""
 
 import contextlib
+import os
 import secrets
 import sys
 import time
@@ -11,12 +13,11 @@ from types import TracebackType
 from queuedeck.demo.broker import free_port, is_free, start_broker
 from queuedeck.demo.children import Child, start
 from queuedeck.demo.client import Client
+from queuedeck.demo.engines import PARTS, SHOP, Part, beat
 from queuedeck.demo.provision import Provisioned, login_link, provision
 from queuedeck.errors import Unavailable
 from queuedeck.settings import DEFAULT_PORT, Settings
 
-SLOTS = 2
-"""Pool children of the worker."""
 SERVER_START_S = 30.0
 READY_EVERY_S = 0.1
 ALLOW = "observe,retry,cancel,pause,terminate,purge,submit,schedule"
@@ -33,7 +34,10 @@ class Stage:
         self.email = "demo@localhost"
         self.password = secrets.token_urlsafe(9)
         self.broker_url = ""
+        self.missing: dict[str, str] = {}
+        """Engine of the shop that does not run -> why, half a sentence."""
         self._children: list[Child] = []
+        self._workers: dict[str, Child] = {}
         self._publishers: list[Child] = []
         self._made: Provisioned | None = None
 
@@ -62,43 +66,64 @@ class Stage:
     def broker_name(self) -> str:
         return "redis-server" if "@" in self.broker_url else "fakeredis (no redis-server found)"
 
-    def start(self, later_s: float) -> None:
-        """Start everything and wait until the server takes requests.
+    @property
+    def parts(self) -> list[Part]:
+        """The parts of the shop that run."""
+        return [part for part in PARTS if part.engine not in self.missing]
 
-        The shop's reminders and requests for a review are due `later_s` after they were sent.
+    def start(self, later_s: float) -> None:
+        """Start everything; the server takes requests by then, workers may still be starting.
+
+        What the shop sends for later is due `later_s` after it was sent.
         """
+        self.missing = {part.engine: part.lacks for part in PARTS if part.lacks}
+        if not self.parts:
+            raise Unavailable("None of the engines is there: pip install 'queuedeck[demo]'.")
         broker, self.broker_url = start_broker(self.folder)
         self._children.append(broker)
         self._made = provision(self.settings, self.email, self.password)
         self._start("server", [sys.executable, "-m", "queuedeck", "serve"], self._server_env())
-        celery = [sys.executable, "-m", "celery", "-A", "queuedeck.demo.shop"]
-        self._attached("worker", [*celery, "worker", "-c", str(SLOTS), "-l", "info"])
-        beat = [*celery, "beat", "-l", "info", "-s", str(self.folder / "beat")]
-        self._publishers.append(self._attached("scheduler", beat))
-        producer = [sys.executable, "-m", "queuedeck.demo.producer"]
-        later = ["--later-s", str(later_s)]
-        self._publishers.append(self._attached("producer", [*producer, *later]))
         self._wait_for_server()
+        for part in self.parts:
+            self._workers[part.engine] = self._attached(f"{part.engine}-worker", part.worker)
+        if "celery" in self._workers:
+            self._publishers.append(self._attached("celery-beat", beat(self.folder)))
+        website = [sys.executable, "-m", "website", "--later-s", str(later_s), *self._workers]
+        self._publishers.append(self._attached("website", website))
 
     def link(self) -> str:
         """A link that logs in, once."""
         return login_link(self.settings, self.made.user)
 
-    def check(self) -> None:
-        """Raise `Unavailable` with the end of its log if a process has ended by itself."""
+    def check(self) -> list[str]:
+        """Raise `Unavailable` with the end of its log if a process has ended by itself. A worker is
+        no reason to end: a sentence for each that has ended since the last call."""
+        ended = [engine for engine, one in self._workers.items() if not one.is_running()]
+        for engine in ended:
+            child = self._workers.pop(engine)
+            self._children.remove(child)
+            child.kill()
+            last = (child.tail().splitlines() or ["its log is empty"])[-1]
+            self.missing[engine] = f"its worker ended: {last}"
         for child in self._children:
             child.check()
+        return [f"{engine} does not run: {self.missing[engine]}." for engine in ended]
 
     def stop_publishers(self) -> None:
-        """End the producer and the scheduler: nothing new is sent after this."""
+        """End website and beat: only tasks, and the schedules of Huey and arq, send after this."""
+        for child in self._publishers:
+            child.ask_to_stop()
         while self._publishers:
             child = self._publishers.pop()
             child.stop()
             self._children.remove(child)
 
     def stop(self) -> None:
-        """Producers first, then the worker, then the server, the broker last."""
+        """Publishers first, then the workers together, then the server, the broker last."""
         try:
+            self.stop_publishers()
+            for worker in self._workers.values():
+                worker.ask_to_stop()
             for child in reversed(self._children):
                 child.stop()
         finally:
@@ -136,8 +161,9 @@ class Stage:
 
     def _shop_env(self) -> dict[str, str]:
         return {
-            "CELERY_BROKER_URL": self.broker_url,
-            "CELERY_RESULT_BACKEND": self.broker_url,
+            "SHOP_BROKER": self.broker_url,
+            "RQ_REDIS_URL": self.broker_url,
+            "PYTHONPATH": os.pathsep.join(filter(None, (str(SHOP), os.environ.get("PYTHONPATH")))),
             "QUEUEDECK_DSN": self.made.dsn,
             "QUEUEDECK_DSN_PREVIOUS": "",
             "QUEUEDECK_ALLOW": ALLOW,

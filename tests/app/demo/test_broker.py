@@ -42,6 +42,15 @@ def test_broker_runs_scripts(broker):
     assert broker.eval("return redis.call('incrby', KEYS[1], 5)", 1, "n") == 5
 
 
+@PROGRAMS
+def test_broker_tells_what_workers_ask_when_they_start(broker):
+    """RQ its own address, arq the version."""
+    port = broker.connection_pool.connection_kwargs["port"]
+    [connection] = [one for one in broker.client_list() if one["id"] == str(broker.client_id())]
+    assert connection["laddr"] == f"127.0.0.1:{port}"
+    assert broker.info("server")["redis_version"]
+
+
 def test_password_of_the_broker_is_in_no_command_line(tmp_path):
     import psutil
 

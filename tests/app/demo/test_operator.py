@@ -13,32 +13,40 @@ class FakeClient:
 
     def __init__(self):
         self.retried, self.cancelled = [], []
-        self.refuses = False
+        self.refuses = ()
+        """Engines."""
 
-    def retry(self, task_id):
-        return self._take(self.retried, task_id)
+    def retry(self, engine, task_id):
+        return self._take(self.retried, engine, task_id)
 
-    def cancel(self, task_id):
-        return self._take(self.cancelled, task_id)
+    def cancel(self, engine, task_id):
+        return self._take(self.cancelled, engine, task_id)
 
     def command(self, command_id):
         return {"id": command_id, "state": "done", "verb": "x", "new_task_id": f"new-{command_id}"}
 
-    def _take(self, taken, task_id):
-        if self.refuses:
+    def _take(self, taken, engine, task_id):
+        if engine in self.refuses:
             raise Unavailable("POST was answered with 409")
         taken.append(task_id)
         return {"id": task_id}
 
 
-def a_failure(number, name="shop.sync_stock"):
-    return {"task_id": f"t{number}", "name": name, "state": "failed", "eta_us": None}
+def a_failure(number, name="stock.sync_supplier", engine="huey"):
+    return {
+        "engine": engine,
+        "task_id": f"t{number}",
+        "name": name,
+        "state": "failed",
+        "eta_us": None,
+    }
 
 
 def a_reminder(number, in_s, state="retrying"):
     eta = now_us() + in_s * SECOND_US
-    name = "shop.send_reminder"
-    return {"task_id": f"r{number}", "name": name, "state": state, "eta_us": eta}
+    name = "orders.send_reminder"
+    task_id = f"r{number}"
+    return {"engine": "celery", "task_id": task_id, "name": name, "state": state, "eta_us": eta}
 
 
 @pytest.fixture
@@ -68,7 +76,7 @@ def look_often(client, tasks, operator=None):
 
 def test_failed_tasks_are_retried_once_each_up_to_a_number(client):
     look_often(client, [a_failure(n) for n in range(9)])
-    assert client.retried == [f"t{n}" for n in range(RETRIES["shop.sync_stock"])]
+    assert client.retried == [f"t{n}" for n in range(RETRIES["stock.sync_supplier"])]
 
 
 def test_retrying_tasks_are_cancelled_when_there_is_time(client, later):
@@ -90,13 +98,20 @@ def test_task_that_does_not_wait_for_another_attempt_is_not_cancelled(client, la
 
 def test_refused_command_is_tried_again(client):
     operator = Operator(client)
-    client.refuses = True
+    client.refuses = ("huey",)
     operator.look([a_failure(1)])
     assert operator.complaints == ["POST was answered with 409"]
-    client.refuses = False
+    client.refuses = ()
     operator.look([a_failure(1)])
     assert client.retried == ["t1"]
     assert operator.complaints == []
+
+
+def test_engine_that_refuses_does_not_hold_up_the_others(client):
+    client.refuses = ("huey",)
+    other = a_failure(2, "mail.send_receipt", "dramatiq")
+    look_often(client, [a_failure(1), other])
+    assert client.retried == ["t2"]
 
 
 def test_outcomes_are_followed_to_the_end(client, later):
@@ -107,4 +122,4 @@ def test_outcomes_are_followed_to_the_end(client, later):
     assert operator.outcomes == {"done": 0, "failed": 2}
     assert operator.follow()
     assert operator.outcomes == {"done": 2, "failed": 0}
-    assert "new-t1" in operator.retried
+    assert ("huey", "new-t1") in operator.retried

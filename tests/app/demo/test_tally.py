@@ -4,9 +4,9 @@
 import msgspec
 import pytest
 
-from queuedeck.demo.tally import Tally, disagreements, report
+from queuedeck.demo.tally import Counts, Tally, disagreements, report
 
-AGREE = Tally(
+CELERY = Counts(
     sent=frozenset("abcde"),
     ran=frozenset("abcde"),
     succeeded=frozenset("abd"),
@@ -14,10 +14,31 @@ AGREE = Tally(
     stored={"a": "succeeded", "b": "succeeded", "c": "failed", "d": "succeeded", "e": "cancelled"},
     cancelled=frozenset("e"),
     retried=frozenset("d"),
+    repeated=2,
+)
+RQ = Counts(
+    sent=frozenset("xy"),
+    ran=frozenset("xy"),
+    succeeded=frozenset("x"),
+    failed=frozenset("y"),
+    stored={"x": "succeeded", "y": "failed"},
+    cancelled=frozenset(),
+    retried=frozenset(),
+    repeated=1,
+)
+AGREE = Tally(
+    engines={"celery": CELERY, "rq": RQ},
+    missing=("huey",),
     commands={"done": 2},
     events_received=20,
     events_lost=0,
 )
+
+
+def with_celery(**changes):
+    """Celery's counts are changed, those of RQ stay."""
+    changed = msgspec.structs.replace(CELERY, **changes)
+    return msgspec.structs.replace(AGREE, engines={"celery": changed, "rq": RQ})
 
 
 def test_counts_that_agree_have_nothing_to_say():
@@ -29,6 +50,7 @@ def test_counts_that_agree_have_nothing_to_say():
     [
         ({"sent": frozenset("abcdef")}, "1 tasks were sent but not stored by the server: f."),
         ({"sent": frozenset("abce")}, "1 tasks were stored by the server but not sent: d."),
+        ({"sent": frozenset()}, "Nothing was sent."),
         ({"ran": frozenset("abde")}, "1 tasks were sent but not run: c."),
         ({"ran": frozenset("abcdex")}, "1 tasks were run but not sent: x."),
         (
@@ -41,32 +63,74 @@ def test_counts_that_agree_have_nothing_to_say():
         ),
         ({"succeeded": frozenset("ab")}, "1 tasks were stored as succeeded but not succeeded: d."),
         ({"failed": frozenset()}, "1 tasks were stored as failed but not failed: c."),
-        ({"events_lost": 3}, "3 events were lost."),
-        ({"retried": frozenset()}, "No retry was done."),
-        ({"retried": frozenset("z")}, "No retry was done."),
     ],
     ids=lambda value: value if isinstance(value, str) else "-".join(value),
 )
-def test_disagreement_is_said(change, said):
-    assert said in disagreements(msgspec.structs.replace(AGREE, **change))
+def test_disagreement_is_said_with_its_engine(change, said):
+    assert f"celery: {said}" in disagreements(with_celery(**change))
+
+
+def test_lost_events_are_said():
+    changed = msgspec.structs.replace(AGREE, events_lost=3)
+    assert disagreements(changed) == ["3 events were lost."]
+
+
+@pytest.mark.parametrize("retried", ["", "z"], ids=["none", "not run"])
+def test_run_without_a_retry_is_said(retried):
+    assert disagreements(with_celery(retried=frozenset(retried))) == ["No retry was done."]
 
 
 def test_cancelled_task_must_have_begun_to_run():
-    changed = msgspec.structs.replace(AGREE, ran=frozenset("abcd"))
-    assert disagreements(changed) == ["1 tasks were sent but not run: e."]
+    changed = with_celery(ran=frozenset("abcd"))
+    assert disagreements(changed) == ["celery: 1 tasks were sent but not run: e."]
 
 
 def test_cancelled_task_that_ran_to_its_end_all_the_same_is_said():
-    changed = msgspec.structs.replace(AGREE, succeeded=frozenset("abde"))
-    assert disagreements(changed) == ["1 tasks were succeeded but not stored as succeeded: e."]
+    changed = with_celery(succeeded=frozenset("abde"))
+    assert disagreements(changed) == [
+        "celery: 1 tasks were succeeded but not stored as succeeded: e."
+    ]
 
 
 def test_report_has_the_agreed_form():
     assert report(AGREE) == {
-        "sent": {"celery": 5},
-        "ran": {"celery": 5},
-        "stored": {"celery": 5},
-        "tasks": {"celery": {"cancelled": 1, "failed": 1, "succeeded": 3}},
+        "engines": {
+            "celery": {
+                "sent": 5,
+                "ran": 5,
+                "stored": 5,
+                "succeeded": 3,
+                "failed": 1,
+                "cancelled": 1,
+                "retried": 2,
+            },
+            "rq": {
+                "sent": 2,
+                "ran": 2,
+                "stored": 2,
+                "succeeded": 1,
+                "failed": 1,
+                "cancelled": 0,
+                "retried": 1,
+            },
+        },
+        "total": {
+            "sent": 7,
+            "ran": 7,
+            "stored": 7,
+            "succeeded": 4,
+            "failed": 2,
+            "cancelled": 1,
+            "retried": 3,
+        },
+        "engines_missing": ["huey"],
+        "sent": {"celery": 5, "rq": 2},
+        "ran": {"celery": 5, "rq": 2},
+        "stored": {"celery": 5, "rq": 2},
+        "tasks": {
+            "celery": {"cancelled": 1, "failed": 1, "succeeded": 3},
+            "rq": {"failed": 1, "succeeded": 1},
+        },
         "commands": {"done": 2, "failed": 0},
         "retries_done": 1,
         "events_received": 20,
