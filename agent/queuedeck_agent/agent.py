@@ -15,7 +15,7 @@ import time
 from typing import TYPE_CHECKING
 
 from queuedeck_agent import config as settings
-from queuedeck_agent import forks, wire
+from queuedeck_agent import discovery, forks, wire
 from queuedeck_agent.cancelled import Cancelled
 from queuedeck_agent.engines import versions
 from queuedeck_agent.guard import contained
@@ -178,8 +178,9 @@ class Agent:
 
 
 def _info_of(engine: "Engine") -> wire.EngineInfo:
+    info = discovery.described(engine, engine.info())
     why = versions.objection(engine)
-    return versions.only_observing(engine.info(), why) if why else engine.info()
+    return versions.only_observing(info, why) if why else info
 
 
 def _show_log() -> None:

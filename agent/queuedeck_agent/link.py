@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from queuedeck_agent import system, wire
+from queuedeck_agent.discovery import Discovery
 from queuedeck_agent.guard import note
 from queuedeck_agent.runner import Runner, Trust
 from queuedeck_agent.session import Session
@@ -38,6 +39,7 @@ class Link:
         self.agent = agent
         self.shipper = Shipper(agent.spool)
         self.runner = Runner(agent)
+        self.discovery = Discovery(agent)
         self.stopping = threading.Event()
         self.flush_by = 0.0
         """Until when a stopping link still ships, by the monotonic clock."""
@@ -70,9 +72,11 @@ class Link:
         """Before a fork: waits until the thread is at a safe point, for 5 ms at most."""
         if self.busy.acquire(timeout=PARK_S):
             self._parked.add(threading.get_ident())
+        self.discovery.park()
 
     def unpark(self) -> None:
         """After a fork, in the parent."""
+        self.discovery.unpark()
         if threading.get_ident() in self._parked:
             self._parked.discard(threading.get_ident())
             self.busy.release()
@@ -91,6 +95,7 @@ class Link:
         self.flush_by = time.monotonic() + flush_s
         self.stopping.set()
         self._next_look = 0.0
+        self.discovery.stop()
         self.runner.stop()
         if self._thread is not threading.current_thread():
             self._thread.join(flush_s)
@@ -186,6 +191,7 @@ class Link:
             trouble = connect.explain(error, dsn)
         finally:
             self._session = None
+            self.discovery.observe(None)
         self._attempt += 1
         if not self.stopping.is_set():
             self._tell(trouble)

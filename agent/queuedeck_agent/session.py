@@ -33,7 +33,7 @@ class _Kind(msgspec.Struct, array_like=True):
 
 
 _kind = msgspec.msgpack.Decoder(_Kind).decode
-_KNOWN = frozenset(("welcome", "ack", "nack", "credit", "command", "goodbye"))
+_KNOWN = frozenset(("welcome", "ack", "nack", "credit", "command", "goodbye", "observe"))
 
 
 class Session:
@@ -101,6 +101,8 @@ class Session:
         if now >= self._next_beat:
             self._next_beat = now + HEARTBEAT_S
             self._send(wire.encode(self._heartbeat()))
+        for snapshot in self._link.discovery.take():
+            self._send(wire.encode(snapshot))
         self._ship()
 
     def _ship(self) -> None:
@@ -136,6 +138,8 @@ class Session:
             self._credit = max(0, message.credit_bytes)
         elif isinstance(message, wire.Command):
             self._commanded(message)
+        elif isinstance(message, wire.Observe):
+            self._link.discovery.observe(message)
         else:
             self.retry_after = float(max(0, min(message.retry_after_s, 600)))
             self.goodbye = f": {message.reason[:200]}" if message.reason else ""

@@ -246,6 +246,10 @@ class EngineInfo(msgspec.Struct, frozen=True, array_like=True):
     capabilities: tuple[Capability, ...] = ()
     tasks: tuple[str, ...] = ()
     """Names of the registered tasks, sorted, at most 1,000."""
+    counts: bool = False
+    """Whether the agent can count what waits in the queues of this source."""
+    no_counts: str = ""
+    """If not: why. Shown to the operator as it stands; empty from agents that do not say."""
 
 
 class Hello(msgspec.Struct, frozen=True, array_like=True, tag="hello"):
@@ -299,7 +303,34 @@ class Heartbeat(msgspec.Struct, frozen=True, array_like=True, tag="heartbeat"):
     hook_p99_us: int = 0
 
 
-AgentMessage = Hello | Frame | Heartbeat
+class QueueDepth(msgspec.Struct, frozen=True, array_like=True):
+    """One queue as its broker has it. -1 stands for what the broker does not know."""
+
+    name: str
+    waiting: int = -1
+    """Messages that could be taken now."""
+    scheduled: int = -1
+    """Messages that are due later."""
+    taken: int = -1
+    """Messages that workers have taken and not finished, prefetched ones included."""
+    dead: int = -1
+    """Messages that were given up and are kept."""
+    oldest_us: int = 0
+    """Since when the message that is next has waited; 0 if it does not say."""
+    consumers: int = -1
+
+
+class QueueSnapshot(msgspec.Struct, frozen=True, array_like=True, tag="queue-snapshot"):
+    """The queues of one source at this moment. Not spooled: the next one replaces it."""
+
+    at_us: int
+    source: str
+    queues: tuple[QueueDepth, ...] = ()
+    trouble: str = ""
+    """Why they could not be read now; then there are none."""
+
+
+AgentMessage = Hello | Frame | Heartbeat | QueueSnapshot
 
 
 # --- Server to agent -------------------------------------------------------------------------
@@ -354,7 +385,22 @@ class Goodbye(msgspec.Struct, frozen=True, array_like=True, tag="goodbye"):
     retry_after_s: int = 0
 
 
-ServerMessage = Welcome | Ack | Nack | Credit | Command | Goodbye
+class Watch(msgspec.Struct, frozen=True, array_like=True):
+    """A source to look at, and names of queues beside those that the agent itself consumes."""
+
+    source: str
+    queues: tuple[str, ...] = ()
+
+
+class Observe(msgspec.Struct, frozen=True, array_like=True, tag="observe"):
+    """Send a `QueueSnapshot` of each of these sources every so many seconds, and of no others.
+    Replaces what was asked before on this connection; a connection begins with none."""
+
+    sources: tuple[Watch, ...]
+    every_s: int = 5
+
+
+ServerMessage = Welcome | Ack | Nack | Credit | Command | Goodbye | Observe
 
 
 class CommandBody(msgspec.Struct, frozen=True, array_like=True):

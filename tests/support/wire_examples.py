@@ -154,6 +154,12 @@ AGENT_MESSAGES: list[wire.AgentMessage] = [
         ]
     ),
     wire.Heartbeat(AT, 100, 7, 4_096, 31),
+    wire.QueueSnapshot(
+        AT,
+        SOURCE,
+        (wire.QueueDepth("mail", 12, 3, 4, 1, AT - 5_000, 2),),
+        "ConnectionError: refused",
+    ),
 ]
 
 SERVER_MESSAGES: list[wire.ServerMessage] = [
@@ -173,6 +179,7 @@ SERVER_MESSAGES: list[wire.ServerMessage] = [
     wire.Credit(1 << 18),
     wire.Command(b"\x90body", KEY * 2),
     wire.Goodbye("restarting", 5),
+    wire.Observe((wire.Watch(SOURCE, ("mail", "pay")),), 7),
 ]
 
 COMMAND_BODY = wire.CommandBody(

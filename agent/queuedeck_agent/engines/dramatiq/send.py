@@ -48,6 +48,7 @@ class SendHooks:
         options: dict[str, Any] = message.options
         if task_id in self.held and "eta" not in options:
             del self.held[task_id]  # the worker moves a delayed message to its real queue
+            options[STAMP] = {**stamp_of(options), "d": time.time_ns() // 1_000}
             return
         at_us = time.time_ns() // 1_000
         attempt = attempt_of(options)

@@ -20,6 +20,7 @@ _FOR_THE_LINK = (
     "queuedeck_agent.link",
     "queuedeck_agent.connect",
     "queuedeck_agent.version",
+    "queuedeck_agent.engines.rq.queues",
     "cryptography.hazmat.primitives.asymmetric.ed25519",
     "encodings.idna",
 )
