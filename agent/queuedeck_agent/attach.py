@@ -54,7 +54,7 @@ _DJANGO_TOOLS = frozenset({
     "inspectdb", "loaddata", "makemessages", "makemigrations", "migrate", "optimizemigration",
     "remove_stale_contenttypes", "sendtestemail", "shell", "shell_plus", "showmigrations",
     "sqlflush", "sqlmigrate", "sqlsequencereset", "squashmigrations", "startapp",
-    "startproject", "test", "testserver", "help", "version",
+    "startproject", "test", "testserver", "help", "version", "queuedeck_check",
 })  # fmt: skip
 _FLASK_TOOLS = frozenset({"shell", "db", "routes"})
 _TOOLS = frozenset({

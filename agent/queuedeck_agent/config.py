@@ -65,15 +65,34 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
         return (self.dsn.seal, *self.previous)
 
 
-def from_env(env: Mapping[str, str] = os.environ) -> Config:
+_given: dict[str, str] = {}
+_doubts: list[str] = []
+
+
+def give(settings: Mapping[str, str], doubts: list[str]) -> None:
+    """An integration of a framework says what the application configures, under the variables'
+    names. A variable of the environment goes before it, an empty one too: that switches it off."""
+    _given.update(settings)
+    _doubts.extend(doubt for doubt in doubts if doubt not in _doubts)
+
+
+def effective() -> dict[str, str]:
+    """The environment, and what the application configures."""
+    return {**_given, **os.environ}
+
+
+def from_env(env: Mapping[str, str] | None = None) -> Config:
     """Reads the settings; raises `ConfigError` with a message for the operator."""
+    warnings: list[str] = []
+    if env is None:
+        env = effective()
+        warnings.extend(_doubts)
     text = env.get("QUEUEDECK_DSN", "").strip()
     if not text:
         raise ConfigError(
             "QUEUEDECK_DSN is not set, so nothing is reported to Queuedeck.",
             "Set it to the DSN that the connect page of your server shows.",
         )
-    warnings: list[str] = []
     return Config(
         dsn=parse(text),
         previous=_previous(env.get("QUEUEDECK_DSN_PREVIOUS", ""), warnings),

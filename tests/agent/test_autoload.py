@@ -60,6 +60,7 @@ def run_python(
         ("python manage.py shell", False),
         ("./manage.py shell_plus", False),
         ("python manage.py send_mails", True),
+        ("python manage.py queuedeck_check", False),
         ("python manage.py celery worker", True),
         ("python -m django migrate", False),
         ("django-admin startproject x", False),
