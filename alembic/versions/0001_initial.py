@@ -187,10 +187,30 @@ def upgrade() -> None:
         sa.UniqueConstraint("token_hash", name="uq_setup_links_token_hash"),
     )
 
+    if op.get_bind().dialect.name == "postgresql":
+        _refuse_changes_on_postgres()
+    else:
+        _refuse_changes_on_sqlite()
+
+
+def _refuse_changes_on_sqlite() -> None:
     for verb in ("UPDATE", "DELETE"):
         op.execute(
             f"CREATE TRIGGER audit_entries_refuse_{verb.lower()} BEFORE {verb} ON audit_entries "
             "BEGIN SELECT RAISE(ABORT, 'the audit log is append-only'); END"
+        )
+
+
+def _refuse_changes_on_postgres() -> None:
+    op.execute(
+        "CREATE FUNCTION audit_entries_refuse() RETURNS trigger LANGUAGE plpgsql AS "
+        "$$ BEGIN RAISE EXCEPTION 'the audit log is append-only' "
+        "USING ERRCODE = 'integrity_constraint_violation'; END $$"
+    )
+    for verb in ("UPDATE", "DELETE", "TRUNCATE"):
+        op.execute(
+            f"CREATE TRIGGER audit_entries_refuse_{verb.lower()} BEFORE {verb} ON audit_entries "
+            "FOR EACH STATEMENT EXECUTE FUNCTION audit_entries_refuse()"
         )
 
 

@@ -16,6 +16,7 @@ from queuedeck.db.engine import ControlDb
 from queuedeck.domain.accounts.links import LIFETIME_US, first_setup_link
 from queuedeck.domain.accounts.passwords import Passwords
 from queuedeck.domain.agents.registry import AgentRegistry
+from queuedeck.domain.audit.queries import check_key
 from queuedeck.domain.commands.delivery import apply_results
 from queuedeck.domain.commands.desk import Results
 from queuedeck.domain.tasks.ingest import Ingest
@@ -29,6 +30,7 @@ from queuedeck.gateway.endpoint import agent_link
 from queuedeck.gateway.hub import Gateway
 from queuedeck.gateway.link import Timing
 from queuedeck.history.sqlite.store import SqliteHistory
+from queuedeck.history.store import History
 from queuedeck.live import Live
 from queuedeck.loops import prune_counts, retention
 from queuedeck.loops.expire_commands import INTERVAL_S, expire_commands
@@ -87,8 +89,8 @@ async def stop_streams(app: Litestar) -> None:
 
 def _services(settings: Settings, dispatch: Dispatch) -> Services:
     keys = keyring.load_or_create(settings.data / folder.KEY_NAME, settings.secret)
-    control, live = ControlDb(settings.control_db), Live()
-    history = SqliteHistory(settings.history_db, now_us)
+    control, live = ControlDb(settings.control), Live()
+    history = _history(settings)
     results = Results(control=control, keyring=keys, live=live, clock=now_us)
     return Services(
         settings=settings,
@@ -105,6 +107,15 @@ def _services(settings: Settings, dispatch: Dispatch) -> Services:
     )
 
 
+def _history(settings: Settings) -> History:
+    if settings.database_url:
+        # Its driver is not imported where there are files.
+        from queuedeck.history.postgres.store import PostgresHistory
+
+        return PostgresHistory(settings.database_url, now_us)
+    return SqliteHistory(settings.history_db, now_us)
+
+
 @asynccontextmanager
 async def _running(
     app: Litestar, *, services: Services, gateway: Gateway, dispatch: Dispatch
@@ -113,6 +124,7 @@ async def _running(
     async with AsyncExitStack() as stack:
         await services.control.open()
         stack.push_async_callback(services.control.close)
+        await check_key(services.control, services.keyring)
         await services.history.open()
         stack.push_async_callback(services.history.close)
         services.ingest.start()

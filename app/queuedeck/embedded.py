@@ -11,6 +11,7 @@ import os
 import signal
 import socket
 import sys
+from contextlib import AsyncExitStack
 from typing import Any
 
 import msgspec
@@ -25,6 +26,7 @@ from litestar import Litestar
 
 from queuedeck import folder
 from queuedeck.asgi import create_app, first_steps, stop_streams
+from queuedeck.errors import Conflict
 from queuedeck.settings import Settings
 
 CONNECTIONS = 4_096
@@ -67,18 +69,27 @@ async def _serve(settings: Settings, listener: socket.socket) -> bool:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     app = create_app(settings)
-    async with app.lifespan():
+    async with AsyncExitStack() as stack:
+        taken_away = asyncio.Event()
+        if settings.database_url:
+            from queuedeck.db.hold import hold
+
+            taken_away = await stack.enter_async_context(hold(settings.database_url))
+        await stack.enter_async_context(app.lifespan())
         server = EmbeddedServer(app, listener)
         serving = asyncio.create_task(server.serve())
-        stopping = asyncio.create_task(stop.wait())
+        ends = {asyncio.create_task(stop.wait()), asyncio.create_task(taken_away.wait())}
         folder.write_address(settings.data, settings.url)
         try:
             await _say_ready(app, settings)
-            await asyncio.wait((serving, stopping), return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait({serving, *ends}, return_when=asyncio.FIRST_COMPLETED)
         finally:
             folder.remove_address(settings.data)
-            stopping.cancel()
+            for end in ends:
+                end.cancel()
             finished = await _stop(app, server, serving)
+        if taken_away.is_set():
+            raise Conflict("Another Queuedeck server took the database, so this one has stopped.")
     return finished
 
 

@@ -4,8 +4,9 @@
 import math
 import os
 from collections.abc import Callable, Mapping
+from importlib.util import find_spec
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 import msgspec
 
@@ -27,6 +28,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """QUEUEDECK_PORT: port to listen on."""
     public_url: str = ""
     """QUEUEDECK_PUBLIC_URL: how browsers and agents reach the server. Printed in links and DSNs."""
+    database_url: str = ""
+    """QUEUEDECK_DATABASE_URL: postgresql://user:password@host/database. Default: SQLite files."""
     secret: str = ""
     """QUEUEDECK_SECRET: 64 hex digits from which all keys derive. Default: a file in `data`."""
     trusted_proxies: tuple[str, ...] = ()
@@ -34,7 +37,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     retention_days: int = 30
     """QUEUEDECK_RETENTION_DAYS: for so many days tasks are kept, 3 at least. Trends stay longer."""
     retention_gb: float = 0
-    """QUEUEDECK_RETENTION_GB: the oldest days go while `history.db` holds more. 0: any size."""
+    """QUEUEDECK_RETENTION_GB: the oldest days go while the history holds more. 0: any size."""
     log_level: str = "info"
     """QUEUEDECK_LOG_LEVEL: debug, info, warning or error."""
     development: bool = False
@@ -61,6 +64,20 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     def history_db(self) -> Path:
         return self.data / "history.db"
 
+    @property
+    def control(self) -> Path | str:
+        """Where users, keys and the audit log are: a file of SQLite, or the URL of a database."""
+        return self.database_url or self.control_db
+
+    @property
+    def database_name(self) -> str:
+        """For people: the file or the URL, without the password."""
+        return shown_url(self.database_url) if self.database_url else str(self.control_db)
+
+    def __repr__(self) -> str:
+        """Without secrets: tracebacks and logs may hold this."""
+        return f"Settings(data={str(self.data)!r}, url={self.url!r}, in {self.database_name})"
+
 
 def read_settings(environ: Mapping[str, str] | None = None, **overrides: object) -> Settings:
     """Settings from the environment; `overrides` (of the command line) win where not None.
@@ -73,6 +90,7 @@ def read_settings(environ: Mapping[str, str] | None = None, **overrides: object)
         "host": env.get("QUEUEDECK_HOST"),
         "port": _port(env.get("QUEUEDECK_PORT")),
         "public_url": env.get("QUEUEDECK_PUBLIC_URL"),
+        "database_url": _database_url(env.get("QUEUEDECK_DATABASE_URL", "")),
         "secret": _secret(env.get("QUEUEDECK_SECRET") or ""),
         "trusted_proxies": tuple(
             p.strip() for p in env.get("QUEUEDECK_TRUSTED_PROXIES", "").split(",") if p.strip()
@@ -128,6 +146,50 @@ def _is_plain_url(text: str) -> bool:
         return False
     more = parts.username or parts.query or parts.fragment or text != text.strip()
     return parts.scheme in ("http", "https") and has_host and not more
+
+
+def shown_url(url: str) -> str:
+    """The URL of a database without its password and options: safe to print."""
+    parts = urlsplit(url)
+    user = f"{parts.username}@" if parts.username else ""
+    return f"postgresql://{user}{parts.netloc.rpartition('@')[2]}{parts.path}"
+
+
+def _database_url(text: str) -> str:
+    """Checked here, since the driver's own words may quote the password. So ours never do."""
+    text = text.strip()
+    if not text:
+        return ""
+    try:
+        parts = urlsplit(text)
+        _ = parts.port  # Read now: it raises for what is no number.
+        problem = _database_problem(parts)
+    except ValueError:
+        problem = (
+            "it cannot be read; in user and password write %40 for @, %2F for / and so on, "
+            "and the port as a number"
+        )
+    if problem:
+        raise Invalid(
+            f"QUEUEDECK_DATABASE_URL cannot be used: {problem}. "
+            "Write it as postgresql://user:password@host/database."
+        )
+    return text
+
+
+def _database_problem(parts: SplitResult) -> str:
+    if parts.scheme not in ("postgresql", "postgres"):
+        return (
+            f"its scheme is {parts.scheme!r}, and only postgresql is known (SQLite needs no URL, "
+            "but a folder: QUEUEDECK_DATA)"
+        )
+    if not parts.path.strip("/"):
+        return "it names no database"
+    if parts.fragment or "/" in parts.path.strip("/"):
+        return "more than a database stands behind the host (in a password write %23 for #)"
+    if find_spec("asyncpg") is None:
+        return "the driver is missing; install it with: pip install asyncpg"
+    return ""
 
 
 def _secret(text: str) -> str:

@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: AGPL-3.0-only
-"""A process that appends to the audit log: `python -m tests.support.audit_writer FOLDER NAME N`."""
+"""A process that appends to the audit log: `python -m tests.support.audit_writer PLACE NAME N`."""
 
 import asyncio
 import sys
-from pathlib import Path
 
 from tests.support.control import KEYRING, control_db
 
@@ -12,9 +11,9 @@ from queuedeck.domain.accounts.actor import Actor
 from queuedeck.domain.audit.service import append
 
 
-async def write(folder, name, count):
+async def write(place, name, count):
     by = Actor("cli", name, name, "shell")
-    async with control_db(Path(folder)) as db:
+    async with control_db(place) as db:
         for number in range(int(count)):
             async with db.write() as session:
                 await append(

@@ -21,7 +21,7 @@ from queuedeck.domain.accounts.permissions import Role
 from queuedeck.domain.projects.service import create_agent_key, create_api_token, create_project
 from queuedeck.folder import KEY_NAME
 from queuedeck.keyring import load_or_create
-from queuedeck.settings import Settings
+from queuedeck.settings import read_settings
 
 START_S = 30
 FINAL = {"succeeded", "failed", "cancelled", "lost"}
@@ -59,8 +59,10 @@ class Server:
             "QUEUEDECK_DATA": str(self.data),
             "QUEUEDECK_PORT": str(self.port),
             "QUEUEDECK_DSN": "",
+            "QUEUEDECK_DATABASE_URL": "",
             **(environment or {}),
         }
+        self.database_url = self.environment["QUEUEDECK_DATABASE_URL"]
         self.process = None
         self.apis = []
         """Clients of its projects, closed at its end."""
@@ -92,6 +94,9 @@ class Server:
         """The process that holds the database open: the one that must survive being killed."""
         family = [psutil.Process(self.process.pid)]
         family += family[0].children(recursive=True)
+        if self.database_url:
+            assert len(family) == 1, "one process has the database"
+            return family[0]
         holders = [p for p in family if any("history.db" in f.path for f in p.open_files())]
         assert len(holders) == 1, f"{len(holders)} processes hold the history"
         return holders[0]
@@ -179,9 +184,9 @@ def make_project(server, name):
 
 
 async def _make_project(server, name):
-    settings = Settings(data=server.data, port=server.port)
+    settings = read_settings(server.environment)
     keyring = load_or_create(settings.data / KEY_NAME)
-    db = ControlDb(settings.control_db)
+    db = ControlDb(settings.control)
     await db.open()
     by = Actor("cli", "test", "test", "shell")
     project = await create_project(db, keyring, name, by)

@@ -79,15 +79,19 @@ def answers(url):
     return rows[0]["rolcreatedb"]
 
 
-def execute(url, *statements, parameters=()):
-    """Run statements one by one, also from within an event loop; the rows of the last one."""
+def execute(url, *statements):
+    """Run statements one by one, also from within an event loop; the rows of the last one.
+
+    A statement is text, or (text, parameters).
+    """
 
     async def run():
         connection = await asyncpg.connect(url, timeout=ASK_S)
         try:
             rows = []
             for statement in statements:
-                rows = await connection.fetch(statement, *parameters, timeout=ASK_S)
+                text, parameters = statement if isinstance(statement, tuple) else (statement, ())
+                rows = await connection.fetch(text, *parameters, timeout=ASK_S)
             return rows
         finally:
             await connection.close()

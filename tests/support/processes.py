@@ -22,6 +22,7 @@ class ServerProcess:
             **os.environ,
             "QUEUEDECK_DATA": str(data),
             "QUEUEDECK_DSN": "",
+            "QUEUEDECK_DATABASE_URL": "",
             **environment,
         }
         self.process = None

@@ -58,20 +58,19 @@ def control(settings: Settings, *, may_create: bool = False) -> Generator[Admin]
     """Open the database beside a running server, or without one."""
     from queuedeck.db.engine import ControlDb
     from queuedeck.domain.accounts.actor import Actor
+    from queuedeck.domain.audit.queries import check_key
     from queuedeck.keyring import load_or_create
 
-    if not may_create and not settings.control_db.exists():
-        raise NotFound(
-            f"There is no Queuedeck data in {settings.data}. Name the folder that the server uses "
-            "with --data or QUEUEDECK_DATA."
-        )
-    folder.prepare(settings.data)
-    keyring = load_or_create(settings.data / folder.KEY_NAME, settings.secret)
-    user = os_user()
-    db = ControlDb(settings.control_db)
     with asyncio.Runner() as runner:
+        if not may_create and not _is_there(settings, runner):
+            raise NotFound(_nothing_there(settings))
+        folder.prepare(settings.data)
+        keyring = load_or_create(settings.data / folder.KEY_NAME, settings.secret)
+        user = os_user()
+        db = ControlDb(settings.control)
         runner.run(db.open())
         try:
+            runner.run(check_key(db, keyring))
             yield Admin(settings, db, keyring, Actor("cli", user, user, "shell"), runner.run)
         finally:
             runner.run(db.close())
@@ -93,6 +92,26 @@ def os_user() -> str:
         return getpass.getuser()
     except (KeyError, OSError):
         return f"uid {os.getuid()}"
+
+
+def _is_there(settings: Settings, runner: asyncio.Runner) -> bool:
+    from queuedeck.db.engine import revision_of
+
+    if settings.database_url:
+        return bool(runner.run(revision_of(settings.database_url)))
+    return settings.control_db.exists()
+
+
+def _nothing_there(settings: Settings) -> str:
+    if settings.database_url:
+        return (
+            f"There is no Queuedeck data in {settings.database_name}. Name the database that the "
+            "server uses with QUEUEDECK_DATABASE_URL."
+        )
+    return (
+        f"There is no Queuedeck data in {settings.data}. Name the folder that the server uses "
+        "with --data or QUEUEDECK_DATA."
+    )
 
 
 def _with_address(settings: Settings) -> Settings:

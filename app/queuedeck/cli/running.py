@@ -58,13 +58,14 @@ def demo(seconds: int | None, as_json: bool, port: int | None) -> int:
 @admin_options
 def migrate(settings: Settings, as_json: bool) -> None:
     """Bring the database to the newest layout. `serve` does it by itself."""
-    from queuedeck.db.migrate import HEAD, current
+    from queuedeck.db.engine import revision_of
+    from queuedeck.db.migrate import HEAD
 
-    with control(settings, may_create=True):
-        pass
-    revision = current(settings.control_db)
+    with control(settings, may_create=True) as admin:
+        revision: str = admin.run(revision_of(settings.control))
+    name = settings.database_name
     say(
         as_json,
-        f"{settings.control_db} is at revision {revision}.",
-        {"database": str(settings.control_db), "revision": revision, "head": HEAD},
+        f"{name} is at revision {revision}.",
+        {"database": name, "revision": revision, "head": HEAD},
     )

@@ -1,94 +1,112 @@
 # SPDX-License-Identifier: AGPL-3.0-only
-"""The control store: one SQLite file, many readers, one writer at a time, also across processes.
+"""The control store: many readers, one writer at a time, also across processes.
 
-A write transaction begins with BEGIN IMMEDIATE, so it waits for its turn before it has read
-anything and never meets "database is locked" half way.
+A write transaction waits for its turn before it has read anything: on SQLite by BEGIN IMMEDIATE,
+on Postgres by a lock that ends with the transaction. So two operators who press the same button
+come one after the other, and the audit log has one end.
 """
 
 import asyncio
-import os
-import sqlite3
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import cast
+from typing import Protocol
 
-from sqlalchemy import Connection, event
-from sqlalchemy.engine.interfaces import DBAPIConnection
-from sqlalchemy.exc import OperationalError
-from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engine
-from sqlalchemy.pool import ConnectionPoolEntry
+from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 
-from queuedeck import folder
-from queuedeck.db.migrate import is_at_head, upgrade
+from queuedeck.db.sqlite import SqliteDialect
 from queuedeck.errors import Unavailable
 
-BUSY_TIMEOUT_MS = 5_000
-READERS = 4
-"""Connections kept open; each is a thread of aiosqlite."""
 
-_PRAGMAS = (
-    f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MS}",
-    "PRAGMA journal_mode = WAL",
-    # NORMAL lost acknowledged rows in 2 of 5 power cuts.
-    "PRAGMA synchronous = FULL",
-    "PRAGMA foreign_keys = ON",
-)
+class Dialect(Protocol):
+    """What differs between the databases."""
+
+    async def prepare(self) -> None:
+        """Make or migrate what is there. Raises `Unavailable` with the reason."""
+        ...
+
+    def make_engine(self) -> AsyncEngine: ...
+
+    def for_reading(self, engine: AsyncEngine) -> AsyncEngine:
+        """Its transactions see one state of the database and wait for nobody."""
+        ...
+
+    def for_writing(self, engine: AsyncEngine) -> AsyncEngine:
+        """Its transactions have the only lock for writing from their beginning."""
+        ...
+
+    def why_unavailable(self, error: Exception) -> str:
+        """The reason why the database cannot do this now; empty for any other error."""
+        ...
+
+    def may_have_committed(self, error: Exception) -> bool:
+        """Whether a commit that ended with this error may have happened all the same."""
+        ...
 
 
 class ControlDb:
-    """Sessions on control.db. `open()` first; `close()` when done, in the same event loop."""
+    """Sessions on a file, or on the database behind a URL. `open()` first; `close()` when done, in
+    the same event loop.
+    """
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    def __init__(self, database: Path | str) -> None:
+        self.database = database
+        self._dialect = _dialect_of(database)
         self._engine: AsyncEngine | None = None
         self._turn = asyncio.Lock()
 
     async def open(self) -> None:
-        """Make or migrate the file if needed, which a file at head is not asked twice."""
-        if self._engine is not None:
-            return
-        try:
-            await asyncio.to_thread(_prepare, self.path)
-        except (sqlite3.Error, OperationalError, OSError) as error:
-            raise Unavailable(
-                f"The database {self.path} cannot be opened: {reason_of(error)}. "
-                "Check that the folder exists, is writable and has free space."
-            ) from error
-        self._engine = _make_engine(self.path)
+        """Make or migrate the tables if needed, for which one at head is not asked twice."""
+        if self._engine is None:
+            await self._dialect.prepare()
+            self._engine = self._dialect.make_engine()
 
     async def close(self) -> None:
-        """Close all connections; the last one folds the write-ahead log into the file."""
+        """Close all connections; on SQLite the last one folds the write-ahead log into the file."""
         engine, self._engine = self._engine, None
         if engine is not None:
             await engine.dispose()
 
     @asynccontextmanager
     async def read(self) -> AsyncGenerator[AsyncSession]:
-        """A session that sees one state of the database and never waits for writers."""
-        async with AsyncSession(self._opened(), expire_on_commit=False) as session:
-            yield session
+        """A session that sees one state of the database and never waits for writers.
+
+        Raises `Unavailable` when the database cannot answer.
+        """
+        engine = self._dialect.for_reading(self._opened())
+        try:
+            async with AsyncSession(engine, expire_on_commit=False) as session:
+                yield session
+        except Exception as error:
+            if reason := self._dialect.why_unavailable(error):
+                raise Unavailable(
+                    f"The database cannot answer now ({reason}). Try again."
+                ) from error
+            raise
 
     @asynccontextmanager
     async def write(self) -> AsyncGenerator[AsyncSession]:
         """A session in a write transaction: committed at the end, rolled back by an exception.
 
-        Raises `Unavailable`, with nothing changed, when the disk is full or another process holds
-        the lock for too long.
+        Raises `Unavailable`, with nothing changed, when the disk is full, another process holds
+        the lock for too long, or the database is away. When that happens during the commit itself
+        the message says that the outcome is not known.
         """
-        engine = self._opened().execution_options(queuedeck_write=True)
-        # Writers of this process queue here, fairly, instead of polling for SQLite's lock.
+        engine, is_whole = self._dialect.for_writing(self._opened()), False
+        # Writers of this process queue here, fairly, instead of polling for the database's lock.
         async with self._turn:
             try:
                 async with AsyncSession(engine, expire_on_commit=False) as session, session.begin():
                     # The lock is taken now: what follows reads what it will write upon.
                     await session.connection()
                     yield session
-            except OperationalError as error:
-                raise Unavailable(
-                    f"The server cannot write now ({reason_of(error)}). Nothing was changed; "
-                    "try again."
-                ) from error
+                    await session.flush()
+                    is_whole = True
+            except Exception as error:
+                if reason := self._dialect.why_unavailable(error):
+                    unknown = is_whole and self._dialect.may_have_committed(error)
+                    raise Unavailable(_refusal(reason, unknown=unknown)) from error
+                raise
 
     def _opened(self) -> AsyncEngine:
         if self._engine is None:
@@ -96,37 +114,30 @@ class ControlDb:
         return self._engine
 
 
-def reason_of(error: Exception) -> str:
-    """The database's own words, without SQLAlchemy's statement and link."""
-    return str(error.orig) if isinstance(error, OperationalError) else str(error)
+async def revision_of(database: Path | str) -> str:
+    """The revision of a control database, which is not opened; empty when there is none."""
+    if isinstance(database, Path):
+        from queuedeck.db.sqlite import current
+
+        return await asyncio.to_thread(current, database)
+    from queuedeck.db.postgres import current_revision
+
+    return await current_revision(database)
 
 
-def _prepare(path: Path) -> None:
-    folder.prepare(path.parent)
-    # Made here, before SQLite would with the umask's mode; -wal and -shm inherit it.
-    os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
-    if not is_at_head(path):
-        upgrade(path)
+def _dialect_of(database: Path | str) -> Dialect:
+    if isinstance(database, Path):
+        return SqliteDialect(database)
+    # Its driver is not imported where there is a file.
+    from queuedeck.db.postgres import PostgresDialect
+
+    return PostgresDialect(database)
 
 
-def _make_engine(path: Path) -> AsyncEngine:
-    engine = create_async_engine(
-        f"sqlite+aiosqlite:///{path}", pool_size=READERS, max_overflow=2 * READERS
-    )
-    event.listen(engine.sync_engine, "connect", _on_connect)
-    event.listen(engine.sync_engine, "begin", _on_begin)
-    return engine
-
-
-def _on_connect(connection: DBAPIConnection, _entry: ConnectionPoolEntry) -> None:
-    # The driver must not begin transactions by itself: `_on_begin` says which kind.
-    connection.isolation_level = None
-    cursor = connection.cursor()
-    for pragma in _PRAGMAS:
-        cursor.execute(pragma)
-    cursor.close()
-
-
-def _on_begin(connection: Connection) -> None:
-    writes = cast("bool", connection.get_execution_options().get("queuedeck_write", False))
-    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+def _refusal(reason: str, *, unknown: bool) -> str:
+    if unknown:
+        return (
+            f"The database went away while this was written ({reason}). It is not known whether it "
+            "was done: look before you try again."
+        )
+    return f"The server cannot write now ({reason}). Nothing was changed; try again."

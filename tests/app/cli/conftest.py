@@ -7,18 +7,38 @@ import sys
 from types import SimpleNamespace
 
 import pytest
+from tests.support.postgres import drop_database, new_database
 
 from queuedeck.cli import main
+from queuedeck.settings import read_settings
 
 
 @pytest.fixture
-def data(tmp_path, monkeypatch):
-    """The data folder that the commands use; nothing is in it yet."""
+def kind():
+    """Which database; modules whose tests run on both override it."""
+    return "sqlite"
+
+
+@pytest.fixture
+def data(kind, tmp_path, monkeypatch):
+    """The data folder that the commands use; nothing is in it yet, nor in the database."""
     folder = tmp_path / "data"
-    for name in ("HOST", "PORT", "PUBLIC_URL", "SECRET", "LOG_LEVEL"):
+    for name in ("HOST", "PORT", "PUBLIC_URL", "SECRET", "LOG_LEVEL", "DATABASE_URL"):
         monkeypatch.delenv(f"QUEUEDECK_{name}", raising=False)
     monkeypatch.setenv("QUEUEDECK_DATA", str(folder))
-    return folder
+    if kind == "sqlite":
+        yield folder
+        return
+    url = new_database()
+    monkeypatch.setenv("QUEUEDECK_DATABASE_URL", url)
+    yield folder
+    drop_database(url)
+
+
+@pytest.fixture
+def database(data):
+    """What `ControlDb` takes."""
+    return read_settings().control
 
 
 @pytest.fixture

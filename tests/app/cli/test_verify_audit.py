@@ -1,19 +1,19 @@
 # SPDX-License-Identifier: AGPL-3.0-only
 """`queuedeck verify-audit`: exit codes, and what it says."""
 
-import sqlite3
-from contextlib import closing
-
 import pytest
+from tests.support.control import run_sql
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def kind(request):
+    return request.param
 
 
 @pytest.fixture
-def tamper(data):
-    def execute(*statements):
-        with closing(sqlite3.connect(data / "control.db")) as connection:
-            for statement in ("DROP TRIGGER IF EXISTS audit_entries_refuse_update", *statements):
-                connection.execute(statement)
-            connection.commit()
+def tamper(database):
+    def execute(statement):
+        run_sql(database, "DROP TRIGGER IF EXISTS audit_entries_refuse_update", statement)
 
     return execute
 

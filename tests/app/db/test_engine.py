@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: AGPL-3.0-only
-"""The control database: its files, its pragmas, and writers of two processes at once."""
+"""The control database: its files, its pragmas, and writers of two processes at once. What both
+databases do the same is tested on both: `place` is a folder, or the URL of a Postgres database.
+"""
 
 import asyncio
 import stat
@@ -25,9 +27,9 @@ async def test_files_are_readable_by_their_owner_only(tmp_path):
     async with control_db(tmp_path) as db:
         async with db.write() as session:
             await session.execute(INSERT, {"slug": "shop"})
-        modes = {file.name: mode_of(file) for file in db.path.parent.iterdir()}
+        modes = {file.name: mode_of(file) for file in db.database.parent.iterdir()}
     assert modes == dict.fromkeys(("control.db", "control.db-wal", "control.db-shm"), 0o600)
-    assert mode_of(db.path.parent) == 0o700
+    assert mode_of(db.database.parent) == 0o700
 
 
 @pytest.mark.parametrize(
@@ -39,8 +41,8 @@ async def test_connections_have_the_pragma(tmp_path, pragma, value):
         assert await session.scalar(text(f"PRAGMA {pragma}")) == value
 
 
-async def test_write_is_rolled_back_by_an_exception(tmp_path):
-    async with control_db(tmp_path) as db:
+async def test_write_is_rolled_back_by_an_exception(place):
+    async with control_db(place) as db:
         with pytest.raises(ZeroDivisionError):
             async with db.write() as session:
                 await session.execute(INSERT, {"slug": "shop"})
@@ -49,14 +51,14 @@ async def test_write_is_rolled_back_by_an_exception(tmp_path):
             assert await session.scalar(COUNT) == 0
 
 
-async def test_reader_does_not_wait_for_a_writer(tmp_path):
-    async with control_db(tmp_path) as db, db.write() as writer:
+async def test_reader_does_not_wait_for_a_writer(place):
+    async with control_db(place) as db, db.write() as writer:
         await writer.execute(INSERT, {"slug": "shop"})
         async with asyncio.timeout(2), db.read() as reader:
             assert await reader.scalar(COUNT) == 0
 
 
-async def test_writers_of_one_process_take_turns(tmp_path):
+async def test_writers_of_one_process_take_turns(place):
     async def add(db, number):
         async with db.write() as session:
             before = await session.scalar(COUNT)
@@ -64,27 +66,27 @@ async def test_writers_of_one_process_take_turns(tmp_path):
             await session.execute(INSERT, {"slug": f"p{number}"})
             return before
 
-    async with control_db(tmp_path) as db:
+    async with control_db(place) as db:
         seen = await asyncio.gather(*(add(db, number) for number in range(50)))
     assert sorted(seen) == list(range(50))
 
 
-def test_two_processes_write_without_a_lock_error(tmp_path):
+def test_two_processes_write_without_a_lock_error(place):
     async def count():
-        async with control_db(tmp_path) as db, db.read() as session:
+        async with control_db(place) as db, db.read() as session:
             return await session.scalar(COUNT)
 
     assert asyncio.run(count()) == 0
-    command = [sys.executable, "-m", "tests.support.project_writer", str(tmp_path)]
+    command = [sys.executable, "-m", "tests.support.project_writer", str(place)]
     writers = [subprocess.Popen([*command, name, "150"]) for name in ("server", "cli")]
     assert [writer.wait(timeout=90) for writer in writers] == [0, 0]
     assert asyncio.run(count()) == 300
 
 
 async def test_locked_database_is_unavailable_with_a_reason(tmp_path, monkeypatch):
-    monkeypatch.setattr("queuedeck.db.engine._PRAGMAS", ("PRAGMA busy_timeout = 10",))
+    monkeypatch.setattr("queuedeck.db.sqlite._PRAGMAS", ("PRAGMA busy_timeout = 10",))
     async with control_db(tmp_path) as db:
-        other = ControlDb(db.path)
+        other = ControlDb(db.database)
         await other.open()
         async with db.write():
             with pytest.raises(Unavailable, match=r"database is locked.*Nothing was changed"):

@@ -16,7 +16,7 @@ import queuedeck.domain.audit.models
 import queuedeck.domain.commands.models
 import queuedeck.domain.projects.models  # noqa: F401
 from queuedeck import paths
-from queuedeck.db import migrate
+from queuedeck.db import migrate, sqlite
 from queuedeck.db.base import Base
 
 
@@ -27,7 +27,7 @@ def test_head_is_the_newest_revision():
 
 def test_migrated_file_has_the_tables_of_the_models(tmp_path):
     file = tmp_path / "control.db"
-    migrate.upgrade(file)
+    sqlite.upgrade(file)
     engine = create_engine(f"sqlite:///{file}", poolclass=NullPool)
     with engine.connect() as connection:
         differences = compare_metadata(MigrationContext.configure(connection), Base.metadata)
@@ -37,31 +37,31 @@ def test_migrated_file_has_the_tables_of_the_models(tmp_path):
 
 def test_new_file_has_no_revision(tmp_path):
     file = tmp_path / "control.db"
-    assert migrate.is_at_head(file) is False
+    assert sqlite.is_at_head(file) is False
     file.touch()
-    assert migrate.current(file) == ""
+    assert sqlite.current(file) == ""
 
 
 def test_upgrade_twice_changes_nothing(tmp_path):
     file = tmp_path / "control.db"
-    migrate.upgrade(file)
-    migrate.upgrade(file)
-    assert migrate.is_at_head(file)
+    sqlite.upgrade(file)
+    sqlite.upgrade(file)
+    assert sqlite.is_at_head(file)
 
 
 def test_upgrades_at_the_same_time_wait_for_each_other(tmp_path):
     file = tmp_path / "control.db"
     command = (
-        f"from queuedeck.db import migrate; from pathlib import Path; "
-        f"migrate.upgrade(Path({str(file)!r}))"
+        f"from queuedeck.db import sqlite; from pathlib import Path; "
+        f"sqlite.upgrade(Path({str(file)!r}))"
     )
     starts = [subprocess.Popen([sys.executable, "-c", command]) for _ in range(3)]
     assert [start.wait(timeout=60) for start in starts] == [0, 0, 0]
-    assert migrate.is_at_head(file)
+    assert sqlite.is_at_head(file)
 
 
 def test_start_at_head_does_not_import_alembic(tmp_path):
-    migrate.upgrade(tmp_path / "control.db")
+    sqlite.upgrade(tmp_path / "control.db")
     command = (
         "import asyncio, sys; from pathlib import Path\n"
         "from queuedeck.db.engine import ControlDb\n"
@@ -80,5 +80,5 @@ def test_alembic_folder_is_no_package():
 
 def test_no_thread_is_left(tmp_path):
     before = threading.active_count()
-    migrate.upgrade(tmp_path / "control.db")
+    sqlite.upgrade(tmp_path / "control.db")
     assert threading.active_count() == before

@@ -30,8 +30,8 @@ def settings(tmp_path):
 
 
 @pytest_asyncio.fixture
-async def db(tmp_path):
-    async with control_db(tmp_path) as opened:
+async def db(place):
+    async with control_db(place) as opened:
         yield opened
 
 

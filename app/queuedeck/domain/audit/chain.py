@@ -17,6 +17,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 HASH_BYTES = 32
 NO_MAC = bytes(HASH_BYTES)
 """What the first entry's chain link follows."""
+ORIGIN = "queuedeck/audit/"
+"""How the name of each log begins."""
 EMPTY_ROOT = hashlib.sha256(b"").digest()
 
 _SIGNATURE_LINE = "— "  # An em dash and a space, as the signed-note format says.
@@ -93,7 +95,7 @@ class Checkpoint(msgspec.Struct, frozen=True):
 
 def origin_of(public_key: bytes) -> str:
     """The name of the log of this key, the same for ever."""
-    return "queuedeck/audit/" + hashlib.sha256(public_key).hexdigest()[:16]
+    return ORIGIN + hashlib.sha256(public_key).hexdigest()[:16]
 
 
 def sign_checkpoint(frontier: Frontier, public_key: bytes, sign: Callable[[bytes], bytes]) -> str:

@@ -8,8 +8,11 @@ import msgspec
 from sqlalchemy import select
 
 from queuedeck.db.engine import ControlDb
+from queuedeck.domain.audit import chain
 from queuedeck.domain.audit.models import AuditEntry, AuditHead, AuditPayload
 from queuedeck.domain.audit.service import HEAD_ID
+from queuedeck.errors import Conflict
+from queuedeck.keyring import Keyring
 
 MAX_LIMIT = 500
 
@@ -84,6 +87,19 @@ async def log_state(db: ControlDb) -> LogState:
     async with db.read() as session:
         row = (await session.execute(statement)).one_or_none()
     return LogState(row.size, row.checkpoint) if row else LogState(0, "")
+
+
+async def check_key(db: ControlDb, keyring: Keyring) -> None:
+    """Raises `Conflict` when the log was signed with other keys: what these would append, nobody
+    could verify. A damaged checkpoint is none of this: `verify` tells about it.
+    """
+    note = (await log_state(db)).checkpoint
+    theirs, ours = note.partition("\n")[0], chain.origin_of(keyring.audit_public)
+    if theirs.startswith(chain.ORIGIN) and theirs != ours:
+        raise Conflict(
+            "The keys of this data folder are not those of the database. Copy `secret.key` from "
+            "the data folder of the server that made it, or set the same QUEUEDECK_SECRET."
+        )
 
 
 def read_line(body: bytes, payload: bytes | None) -> AuditLine:

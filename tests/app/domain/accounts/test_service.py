@@ -4,7 +4,14 @@
 import asyncio
 
 import pytest
-from tests.support.control import KEYRING, PASSWORD, SHELL, audited, run_sql
+from tests.support.control import (
+    KEYRING,
+    PASSWORD,
+    SHELL,
+    all_that_is_stored,
+    audited,
+    run_sql,
+)
 
 from queuedeck.domain.accounts.permissions import Role
 from queuedeck.domain.accounts.service import authenticate, create_user
@@ -41,7 +48,7 @@ async def test_user_is_audited(db, ann):
 
 
 async def test_password_is_stored_as_argon2id_only(db, ann):
-    assert run_sql(db, "SELECT password_hash FROM users")[0][0].startswith("$argon2id$")
+    assert run_sql(db.database, "SELECT password_hash FROM users")[0][0].startswith("$argon2id$")
 
 
 async def test_address_is_taken_whatever_its_case(db, ann, passwords):
@@ -76,7 +83,7 @@ async def test_refused_sign_in_is_audited_without_what_was_typed(db, ann, sign_i
     with pytest.raises(Unauthorized):
         await sign_in("my secret password", "wrong")
     assert ("login", "refused") in await audited(db)
-    assert run_sql(db, "SELECT count(*) FROM audit_entries WHERE body LIKE '%my secret%'") == [(0,)]
+    assert b"my secret" not in all_that_is_stored(db.database)
 
 
 async def test_unknown_user_costs_a_hash_too(ann, sign_in, passwords, monkeypatch):
@@ -141,7 +148,7 @@ async def test_buckets_that_are_full_again_are_swept(db, ann, sign_in, clock):
         await outcome(sign_in(f"user{number}@example.com", "guess", f"10.1.0.{number}"))
     clock.advance(3_600)
     await sign_in()
-    assert run_sql(db, "SELECT count(*) FROM login_buckets") == [(1,)]
+    assert run_sql(db.database, "SELECT count(*) FROM login_buckets") == [(1,)]
 
 
 async def test_one_hash_runs_at_a_time(passwords, monkeypatch):

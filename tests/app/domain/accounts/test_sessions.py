@@ -44,7 +44,7 @@ async def test_other_tokens_find_nobody(db, token, clock, wrong):
 
 async def test_token_is_stored_as_a_hash_only(db, token):
     assert len(token) == 43
-    stored = run_sql(db, "SELECT token_hash FROM login_sessions")
+    stored = run_sql(db.database, "SELECT token_hash FROM login_sessions")
     assert stored == [(hashlib.sha256(token.encode()).digest(),)]
 
 
@@ -77,7 +77,7 @@ async def test_busy_session_is_over_after_the_absolute_time(db, token, clock):
 
 async def test_last_use_is_written_at_most_once_a_minute(db, token, clock):
     def seen_us():
-        return run_sql(db, "SELECT seen_us FROM login_sessions")[0][0]
+        return run_sql(db.database, "SELECT seen_us FROM login_sessions")[0][0]
 
     first = seen_us()
     clock.advance(59)

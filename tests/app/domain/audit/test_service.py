@@ -3,6 +3,7 @@
 
 import sqlite3
 
+import asyncpg
 import pytest
 from tests.support.control import KEYRING, SHELL, run_sql
 
@@ -55,13 +56,14 @@ async def test_entries_of_one_transaction_follow_each_other(db, clock):
 )
 async def test_database_refuses_to_change_entries(db, clock, statement):
     await add(db, clock)
-    with pytest.raises(sqlite3.IntegrityError, match="append-only"):
-        run_sql(db, statement)
+    refusals = (sqlite3.IntegrityError, asyncpg.IntegrityConstraintViolationError)
+    with pytest.raises(refusals, match="append-only"):
+        run_sql(db.database, statement)
 
 
 async def test_damaged_head_stops_the_act(db, clock):
     await add(db, clock)
-    run_sql(db, "UPDATE audit_head SET frontier = x'00'")
+    run_sql(db.database, "UPDATE audit_head SET frontier = x'00'")
     with pytest.raises(Unavailable, match="verify-audit"):
         await add(db, clock)
 

@@ -119,7 +119,7 @@ async def test_empty_log_verifies(db):
 )
 async def test_tampering_is_found_where_it_was_done(db, clock, statements, broken_at):
     await write_entries(db, clock)
-    run_sql(db, *NO_TRIGGERS, *statements)
+    run_sql(db.database, *NO_TRIGGERS, *statements)
     found = await verify(db, KEYRING)
     assert (found.verdict, found.broken_at) == (Verdict.TAMPERED, broken_at)
     assert found.problem
@@ -130,7 +130,7 @@ async def test_cut_together_with_its_head_is_found_by_an_anchor(db, clock):
     older = read_head(db)
     await write_entries(db, clock, 3)
     anchor = (await log_state(db)).checkpoint
-    run_sql(db, *NO_TRIGGERS, "DELETE FROM audit_entries WHERE seq > 9")
+    run_sql(db.database, *NO_TRIGGERS, "DELETE FROM audit_entries WHERE seq > 9")
     write_head(db, older)
     assert (await verify(db, KEYRING)).verdict is Verdict.OK
     found = await verify(db, KEYRING, anchor)
@@ -142,8 +142,8 @@ async def test_history_written_anew_is_found_by_an_anchor(db, clock):
     """The thief of the key signs another history of the same length."""
     await write_entries(db, clock)
     anchor = (await log_state(db)).checkpoint
-    run_sql(db, *NO_TRIGGERS, "DELETE FROM audit_entries", "DELETE FROM audit_payloads")
-    run_sql(db, "DELETE FROM audit_head")
+    run_sql(db.database, *NO_TRIGGERS, "DELETE FROM audit_entries", "DELETE FROM audit_payloads")
+    run_sql(db.database, "DELETE FROM audit_head")
     clock.advance(1)
     await write_entries(db, clock)
     assert (await verify(db, KEYRING)).verdict is Verdict.OK
@@ -190,8 +190,8 @@ async def test_slices_do_not_matter(db, clock, monkeypatch):
     assert (await verify(db, KEYRING)).size == SIZE
 
 
-async def test_two_processes_append_without_a_gap(db, tmp_path):
-    command = [sys.executable, "-m", "tests.support.audit_writer", str(tmp_path)]
+async def test_two_processes_append_without_a_gap(db, place):
+    command = [sys.executable, "-m", "tests.support.audit_writer", str(place)]
     start = asyncio.create_subprocess_exec
     writers = [await start(*command, name, "200") for name in ("server", "cli")]
     assert [await writer.wait() for writer in writers] == [0, 0]
@@ -200,8 +200,10 @@ async def test_two_processes_append_without_a_gap(db, tmp_path):
 
 
 def read_head(db):
-    return run_sql(db, "SELECT size, mac, frontier, checkpoint FROM audit_head")[0]
+    return run_sql(db.database, "SELECT size, mac, frontier, checkpoint FROM audit_head")[0]
 
 
 def write_head(db, head):
-    run_sql(db, ("UPDATE audit_head SET size = ?, mac = ?, frontier = ?, checkpoint = ?", head))
+    run_sql(
+        db.database, ("UPDATE audit_head SET size = ?, mac = ?, frontier = ?, checkpoint = ?", head)
+    )

@@ -9,7 +9,7 @@ from queuedeck.history.sqlite.store import SqliteHistory
 
 @pytest_asyncio.fixture
 async def desk(db, clock, tmp_path):
-    history = SqliteHistory(tmp_path / "data" / "history.db", clock)
+    history = SqliteHistory(tmp_path / "history.db", clock)
     await history.open()
     try:
         yield Desk(db, history, clock)

@@ -53,10 +53,10 @@ async def test_retry_is_audited_and_tells_others_after_the_commit(desk, project)
 async def test_command_and_audit_entry_are_one_transaction(desk, project):
     await desk.task(project.id)
     desk.connect(project.id)
-    run_sql(desk.control, "DROP TABLE audit_head")
+    run_sql(desk.control.database, "DROP TABLE audit_head")
     with pytest.raises(Unavailable):
         await retry(desk, project)
-    assert run_sql(desk.control, "SELECT count(*) FROM commands") == [(0,)]
+    assert run_sql(desk.control.database, "SELECT count(*) FROM commands") == [(0,)]
     assert desk.woken == []
 
 

@@ -2,7 +2,7 @@
 """Projects, agent keys and API tokens: made, found by their secret, revoked, on record."""
 
 import pytest
-from tests.support.control import KEYRING, SHELL, audited, run_sql
+from tests.support.control import KEYRING, SHELL, all_that_is_stored, audited, run_sql
 
 from queuedeck.clock import MINUTE_US
 from queuedeck.domain.accounts.permissions import Role
@@ -90,7 +90,7 @@ async def test_key_is_audited_without_the_secret(db, make_key):
     made = await make_key()
     assert ("agent-key.create", "done") in await audited(db, "shop")
     dsn = parse_dsn(made.dsn)
-    raw = db.path.read_bytes() + db.path.with_name("control.db-wal").read_bytes()
+    raw = all_that_is_stored(db.database)
     assert dsn.agent_key.encode() not in raw
     assert dsn.seal.key not in raw
 
@@ -166,9 +166,9 @@ async def test_token_is_found_with_its_role(db, project, clock):
 
 async def test_token_is_stored_as_a_hash_only(db, project):
     made = await create_api_token(db, KEYRING, project, Role.VIEWER, SHELL)
-    raw = db.path.read_bytes() + db.path.with_name("control.db-wal").read_bytes()
+    raw = all_that_is_stored(db.database)
     assert made.token.encode() not in raw
-    assert run_sql(db, "SELECT length(token_hash) FROM api_tokens") == [(32,)]
+    assert run_sql(db.database, "SELECT length(token_hash) FROM api_tokens") == [(32,)]
 
 
 async def test_expired_token_is_not_found(db, project, clock):
