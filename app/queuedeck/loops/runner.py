@@ -6,6 +6,8 @@ import logging
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 
+from queuedeck.errors import Unavailable
+
 _log = logging.getLogger("queuedeck.loops")
 
 Round = Callable[[], Awaitable[object]]
@@ -31,9 +33,16 @@ class Runner:
 
 
 async def _repeat(name: str, interval_s: float, work: Round) -> None:
+    waits_for = ""
     while True:
         try:
             await work()
+            waits_for = ""
+        except Unavailable as error:
+            # A database that is away for an hour is one line here, not thousands of tracebacks.
+            if error.message != waits_for:
+                _log.warning("The loop %r waits: %s", name, error.message)
+            waits_for = error.message
         except Exception:  # noqa: BLE001 - logged; one bad round may not end the loop
             _log.exception("The loop %r failed; it tries again in %s s.", name, interval_s)
         await asyncio.sleep(interval_s)

@@ -5,6 +5,7 @@ import asyncio
 
 from tests.support.serving import eventually
 
+from queuedeck.errors import Unavailable
 from queuedeck.loops.runner import Runner
 
 
@@ -21,6 +22,21 @@ async def test_round_that_fails_is_followed_by_another(caplog):
     await eventually(lambda: len(rounds) > 2)
     await runner.stop()
     assert "The loop 'test' failed" in caplog.text
+
+
+async def test_store_that_is_away_is_told_once(caplog):
+    rounds = []
+
+    async def work():
+        rounds.append(1)
+        raise Unavailable("The database cannot answer now.")
+
+    runner = Runner()
+    runner.start("test", 0.001, work)
+    await eventually(lambda: len(rounds) > 3)
+    await runner.stop()
+    assert caplog.text.count("The loop 'test' waits: The database cannot answer now.") == 1
+    assert "Traceback" not in caplog.text
 
 
 async def test_stop_ends_all_loops():
