@@ -157,6 +157,7 @@ class Stage:
             "QUEUEDECK_PUBLIC_URL": "",
             "QUEUEDECK_SECRET": "",
             "QUEUEDECK_DSN": "",
+            "QUEUEDECK_DATABASE_URL": "",
         }
 
     def _shop_env(self) -> dict[str, str]:
