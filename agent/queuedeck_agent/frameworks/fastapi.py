@@ -69,10 +69,11 @@ class RequestContext:
 
     @contained
     def _begin(self, scope: Scope) -> requests.Request:
-        return requests.begin(lambda: _route(scope), lambda: self._user_of(scope))
-
-    def _user_of(self, scope: Scope) -> object:
-        return None if self.user is None else self.user(HTTPConnection(scope))
+        user, root = self.user, str(scope.get("root_path") or "")
+        return requests.begin(
+            lambda: _route(scope, root),
+            None if user is None else lambda: user(HTTPConnection(scope)),
+        )
 
 
 @contained
@@ -83,8 +84,22 @@ def _follow_requests(app: FastAPI, user: attaching.User | None) -> None:
         app.middleware_stack = RequestContext(stack, user)
 
 
-def _route(scope: Scope) -> str:
+def _route(scope: Scope, root: str) -> str:
     """The router puts the route into the scope when it has found one."""
     found: Any = scope.get("fastapi", {}).get("effective_route_context") or scope.get("route")
+    path = str(getattr(found, "path", "") or "")
     method = scope.get("method") if scope["type"] == "http" else "WEBSOCKET"
-    return requests.named(method, str(getattr(found, "path", "") or ""))
+    return requests.named(method, path and _mounted_at(scope, root) + path)
+
+
+def _mounted_at(scope: Scope, root: str) -> str:
+    """Where the application that found the route is mounted, without values of parameters.
+
+    `root` is what the server put before all paths; what came to it since then are the mounts.
+    """
+    place = str(scope.get("root_path") or "").removeprefix(root)
+    if not place:
+        return ""
+    names = {str(value): name for name, value in scope.get("path_params", {}).items()}
+    parts = [f"{{{names[part]}}}" if part in names else part for part in place.split("/")]
+    return "/".join(parts)
