@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: AGPL-3.0-only
 """The visible task: state, attempt, words and times that follow from a set of facts. Pure."""
 
+from collections.abc import Iterable
 from typing import cast
 
 import msgspec
@@ -39,9 +40,11 @@ _PUBLISHED, _RECEIVED, _STARTED = (
 )
 FIRST_ENDS = frozenset(range(_FIRST_RETRY, _SECOND))
 """Keys of all that can end a first attempt."""
+_ERRORS = (Failed, Lost)
+_NEVER_US = 1 << 63
 
 
-class Derived(msgspec.Struct, frozen=True):
+class Derived(msgspec.Struct, frozen=True, gc=False):
     """What a set of facts says. Words are references, 0 when unknown."""
 
     state: TaskState
@@ -68,15 +71,18 @@ class Derived(msgspec.Struct, frozen=True):
 def derive(facts: Facts) -> Derived:
     """The visible task. `facts` holds at least one."""
     ending = None
+    seen_us = _NEVER_US
     for key, fact in facts.items():
         if key >= _FIRST_RETRY:
             if ending is not None or key == _FIRST_RETRY or key >= _SECOND:
                 return derive_any(facts)
             ending = fact
-    return _derive_plain(facts, ending)
+        if fact.at_us < seen_us:
+            seen_us = fact.at_us
+    return _derive_plain(facts, ending, seen_us)
 
 
-def _derive_plain(facts: Facts, ending: AnyFact | None) -> Derived:
+def _derive_plain(facts: Facts, ending: AnyFact | None, seen_us: int) -> Derived:
     """The same as `derive_any` for one attempt with one ending, which nearly all tasks are: this
     runs for every task of every group.
     """
@@ -84,7 +90,7 @@ def _derive_plain(facts: Facts, ending: AnyFact | None) -> Derived:
     received = cast("Received | None", facts.get(_RECEIVED))
     started = cast("Started | None", facts.get(_STARTED))
     ran = started is not None or (ending is not None and ending.kind_no is not Kind.CANCELLED)
-    error = ending if isinstance(ending, Failed | Lost) else None
+    error = ending if isinstance(ending, _ERRORS) else None
     stamp = published.at_us if published else started.published_us if started else 0
     eta = (
         (published and published.eta_us)
@@ -93,26 +99,25 @@ def _derive_plain(facts: Facts, ending: AnyFact | None) -> Derived:
         or 0
     )
     wait = started.at_us - max(stamp, eta) if started and stamp else -1
-    name = queue = 0
-    for fact in (published, received, started, ending):
-        if fact:
-            name = name or fact.name
-            queue = queue or fact.queue
-    worker = 0
-    for fact in (started, ending, received) if ran else (received, ending):
-        if fact:
-            worker = worker or fact.worker
+    if ending:
+        state = STATE_AFTER[ending.kind_no]
+    elif started:
+        state = TaskState.RUNNING
+    else:
+        state = _waiting(published, received)
+    name, queue = _name_and_queue(published, received, started, ending)
+    held = (started, ending, received) if ran else (received, ending)
     return Derived(
-        _state(facts, FIRST, ending),
+        state,
         FIRST if ran else 0,
         False,
         name,
         queue,
-        worker,
+        _first_worker(held),
         published.priority if published else -1,
         error.exception if isinstance(error, Failed) else 0,
         key_of(FIRST, error.kind_no) if error else 0,
-        min([fact.at_us for fact in facts.values()]),
+        seen_us,
         stamp or None,
         started.at_us if started else None,
         ending.at_us if ending else None,
@@ -120,6 +125,25 @@ def _derive_plain(facts: Facts, ending: AnyFact | None) -> Derived:
         wait if wait >= 0 else None,
         measured_run(ending) if ran else None,
     )
+
+
+def _name_and_queue(*known: AnyFact | None) -> tuple[int, int]:
+    """As the first of these facts say that know them."""
+    name = queue = 0
+    for fact in known:
+        if fact:
+            name = name or fact.name
+            queue = queue or fact.queue
+            if name and queue:
+                break
+    return name, queue
+
+
+def _first_worker(held: Iterable[AnyFact | None]) -> int:
+    for fact in held:
+        if fact and fact.worker:
+            return fact.worker
+    return 0
 
 
 def derive_any(facts: Facts) -> Derived:
@@ -157,11 +181,13 @@ def _state(facts: Facts, current: int, ending: AnyFact | None) -> TaskState:
         return TaskState.RUNNING
     if current > FIRST:
         return TaskState.RETRYING
-    published = get_fact(facts, FIRST, Published)
+    return _waiting(get_fact(facts, FIRST, Published), get_fact(facts, FIRST, Received))
+
+
+def _waiting(published: Published | None, received: Received | None) -> TaskState:
     if published is not None:
         later = published.eta_us > published.at_us
     else:
-        received = get_fact(facts, FIRST, Received)
         later = received is not None and received.eta_us > 0
     return TaskState.SCHEDULED if later else TaskState.QUEUED
 

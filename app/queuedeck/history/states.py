@@ -45,6 +45,7 @@ STATE_AFTER = {
     Kind.FAILED: TaskState.FAILED,
     Kind.SUCCEEDED: TaskState.SUCCEEDED,
 }
+_MEASURED = (Succeeded, Failed, Retrying)
 _OUTCOMES = (Kind.RETRYING, Kind.CANCELLED, Kind.FAILED, Kind.SUCCEEDED)
 
 F = TypeVar("F")
@@ -66,6 +67,9 @@ def merge(facts: Facts, fact: AnyFact) -> list[AnyFact]:
             return [fact]
         facts[key] = fact
         return [old]
+    if fact.attempt == FIRST:  # Always kept, and too old to push out another.
+        facts[key] = fact
+        return []
     newest = max(facts, default=key) >> KIND_BITS
     if not _is_kept(key, newest):
         return [fact]
@@ -116,9 +120,9 @@ def generation_of(fact: AnyFact, known: Sequence[tuple[int, Facts]]) -> int:
 def _first_stamp(fact: AnyFact) -> int:
     if fact.attempt != FIRST:
         return 0
-    if isinstance(fact, Published):
+    if type(fact) is Published:
         return fact.at_us
-    return fact.published_us if isinstance(fact, Started) else 0
+    return fact.published_us if type(fact) is Started else 0
 
 
 def attempts_of(facts: Facts) -> list[int]:
@@ -145,7 +149,7 @@ def ending_of(facts: Facts, attempt: int) -> AnyFact | None:
 
 def measured_run(ending: AnyFact | None) -> int | None:
     """How long an attempt ran by its worker's own count; None when nobody measured."""
-    if isinstance(ending, Succeeded | Failed | Retrying) and ending.run_us >= 0:
+    if isinstance(ending, _MEASURED) and ending.run_us >= 0:
         return ending.run_us
     return None
 

@@ -53,9 +53,8 @@ class Tally:
 
         Facts that both have are the same objects.
         """
-        ends = after.keys() & FIRST_ENDS
-        odd = max(after) >= _SECOND or len(ends) > 1 or _RETRY in ends
-        if odd or (before and not _is_open(before, after)):
+        end = _only_end(after, seen)
+        if end is None or end in before or _is_published_anew(before, after):
             for sign, one in differences(before, after, seen):
                 self._add(project, source, sign, one)
             return
@@ -67,9 +66,8 @@ class Tally:
             if cell is None:
                 cell = self.tasks[key] = Cell()
             cell.n += 1
-        if ends:
-            outcome = ends.pop() & _KIND
-            self._add_ended(project, source, outcome, after.get(_STARTED), seen)
+        if end:
+            self._add_ended(project, source, end & _KIND, after.get(_STARTED), seen)
 
     def _add_ended(
         self, project: int, source: int, outcome: int, started: AnyFact | None, seen: Derived
@@ -112,8 +110,16 @@ class Tally:
             self.workers.setdefault(own, Cell()).add(added)
 
 
-def _is_open(before: Facts, after: Facts) -> bool:
-    """Whether nothing that was counted changes: not ended, and the same publication if any."""
-    if before.keys() & FIRST_ENDS:
-        return False
-    return _PUBLISHED not in before or before[_PUBLISHED] is after[_PUBLISHED]
+def _only_end(facts: Facts, seen: Derived) -> int | None:
+    """The key of what ended the one attempt; 0 while it has not, None when there is more to it."""
+    if max(facts) >= _SECOND or _RETRY in facts:
+        return None
+    if seen.finished_us is None:
+        return 0
+    ends = facts.keys() & FIRST_ENDS
+    return ends.pop() if len(ends) == 1 else None
+
+
+def _is_published_anew(before: Facts, after: Facts) -> bool:
+    """Whether another publication was counted than the one that is known now."""
+    return _PUBLISHED in before and before[_PUBLISHED] is not after[_PUBLISHED]
