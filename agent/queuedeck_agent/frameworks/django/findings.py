@@ -100,18 +100,20 @@ def _dramatiq() -> Iterator[Finding]:
     if broker is None:
         if getattr(settings, "DRAMATIQ_BROKER", None) is not None:
             text = "DRAMATIQ_BROKER is set, but no broker is made when Django is ready"
-            yield Finding("dramatiq", False, text, "Add 'django_dramatiq' to INSTALLED_APPS.")
+            yield Finding(
+                "dramatiq broker", False, text, "Add 'django_dramatiq' to INSTALLED_APPS."
+            )
         return
     from queuedeck_agent.engines.dramatiq.source import find_source
 
-    yield Finding("dramatiq", True, f"{type(broker).__name__} on {find_source(broker).name}")
+    yield Finding("dramatiq broker", True, f"{type(broker).__name__} on {find_source(broker).name}")
 
 
 def _huey() -> Iterator[Finding]:
     if not apps.is_installed("huey.contrib.djhuey"):
         if getattr(settings, "HUEY", None) is not None:
             text = "HUEY is set, but 'huey.contrib.djhuey' is not in INSTALLED_APPS"
-            yield Finding("huey", False, text, "Add it there.")
+            yield Finding("huey queue", False, text, "Add it there.")
         return
     from queuedeck_agent.engines.huey.source import find_source
 
@@ -119,6 +121,6 @@ def _huey() -> Iterator[Finding]:
         huey: Any = importlib.import_module("huey.contrib.djhuey").HUEY
     except Exception as error:  # noqa: BLE001 - its settings may be anything
         text = f"it cannot be loaded: {type(error).__name__}: {error}"
-        yield Finding("huey", False, text, "Correct the setting HUEY.")
+        yield Finding("huey queue", False, text, "Correct the setting HUEY.")
         return
-    yield Finding("huey", True, f"{huey.name} on {find_source(huey.storage).name}")
+    yield Finding("huey queue", True, f"{huey.name} on {find_source(huey.storage).name}")
