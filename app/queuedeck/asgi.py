@@ -19,6 +19,8 @@ from queuedeck.domain.agents.registry import AgentRegistry
 from queuedeck.domain.audit.queries import check_key
 from queuedeck.domain.commands.delivery import apply_results
 from queuedeck.domain.commands.desk import Results
+from queuedeck.domain.queues.observers import Observers
+from queuedeck.domain.queues.watch import Watches
 from queuedeck.domain.tasks.ingest import Ingest
 from queuedeck.entrance.application import Application
 from queuedeck.entrance.errors import exception_handlers
@@ -34,6 +36,7 @@ from queuedeck.history.store import History
 from queuedeck.live import Live
 from queuedeck.loops import prune_counts, retention
 from queuedeck.loops.expire_commands import INTERVAL_S, expire_commands
+from queuedeck.loops.observe_queues import OBSERVE_EVERY_S, ObserveQueues
 from queuedeck.loops.runner import Runner
 from queuedeck.loops.search_index import INDEX_EVERY_S, index_words
 from queuedeck.settings import Settings
@@ -91,6 +94,7 @@ def _services(settings: Settings, dispatch: Dispatch) -> Services:
     keys = keyring.load_or_create(settings.data / folder.KEY_NAME, settings.secret)
     control, live = ControlDb(settings.control), Live()
     history = _history(settings)
+    registry, watches = AgentRegistry(now_us), Watches(now_us)
     results = Results(control=control, keyring=keys, live=live, clock=now_us)
     return Services(
         settings=settings,
@@ -99,7 +103,9 @@ def _services(settings: Settings, dispatch: Dispatch) -> Services:
         history=history,
         live=live,
         shared=Shared(live),
-        registry=AgentRegistry(now_us),
+        registry=registry,
+        watches=watches,
+        observers=Observers(registry, watches, now_us),
         ingest=Ingest(history, live, partial(apply_results, results)),
         commands_changed=dispatch.wake,
         passwords=Passwords(),
@@ -139,6 +145,7 @@ async def _running(
             partial(prune_counts.prune_counts, services),
         )
         runner.start("retention", retention.INTERVAL_S, partial(retention.retain, services))
+        runner.start("queues", OBSERVE_EVERY_S, ObserveQueues(services).round)
         runner.start("revoked keys", REVOKED_EVERY_S, gateway.end_revoked)
         runner.start("dispatch", DISPATCH_AGAIN_S, partial(dispatch.run, services))
         stack.push_async_callback(stop_streams, app)

@@ -9,6 +9,8 @@ from queuedeck.clock import Clock
 from queuedeck.db.engine import ControlDb
 from queuedeck.domain.accounts.passwords import Passwords
 from queuedeck.domain.agents.registry import AgentRegistry
+from queuedeck.domain.queues.observers import Observers
+from queuedeck.domain.queues.watch import Watches
 from queuedeck.domain.tasks.ingest import Ingest
 from queuedeck.history.store import History
 from queuedeck.keyring import Keyring
@@ -27,6 +29,8 @@ class Services(msgspec.Struct, frozen=True, kw_only=True):
     live: Live
     shared: Shared
     registry: AgentRegistry
+    watches: Watches
+    observers: Observers
     ingest: Ingest
     commands_changed: Callable[[int], None]
     """Call after the commit of a command, with its project: it is sent at once."""

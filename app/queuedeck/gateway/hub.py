@@ -18,6 +18,7 @@ RECONNECT_S = 1
 GOODBYE_S = 0.8
 """How long the stop of the server waits for the links to end."""
 AGENTS_TOPIC = frozenset({"agents"})
+QUEUES_TOPIC = frozenset({"queues"})
 
 
 class Gateway:
@@ -52,6 +53,13 @@ class Gateway:
     def heard(self, link: Link, beat: wire.Heartbeat) -> None:
         if link.connection is not None:
             self._services.registry.heartbeat(link.connection, beat)
+
+    def saw_queues(self, link: Link, snapshot: wire.QueueSnapshot) -> None:
+        """Taken only of a source that the agent serves."""
+        if link.hello is None or all(e.source != snapshot.source for e in link.hello.engines):
+            return
+        self._services.watches.take(link.project_id, link.agent_id, snapshot)
+        self._services.live.publish(link.project_id, QUEUES_TOPIC)
 
     def submit(self, link: Link, part: wire.LanePart) -> asyncio.Future[Recorded]:
         return self._services.ingest.submit(link.project_id, link.agent_id, part)

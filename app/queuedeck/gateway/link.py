@@ -135,6 +135,8 @@ class Link:
                     self._take_frame(message, len(data))
                 case wire.Heartbeat():
                     self._gateway.heard(self, message)
+                case wire.QueueSnapshot():
+                    self._gateway.saw_queues(self, message)
                 case wire.Hello():
                     self.hello = self._same_agent(message)
                     self._gateway.update(self, message)

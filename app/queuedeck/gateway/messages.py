@@ -16,11 +16,12 @@ STOPPING = 1001
 ERROR = 1011
 CANNOT_STORE = 4503
 
-_KNOWN_KINDS = frozenset({"hello", "frame", "heartbeat"})
+_KNOWN_KINDS = frozenset({"hello", "frame", "heartbeat", "queue-snapshot"})
 _LANE_DIGITS = frozenset("0123456789abcdef")
 _MAX_TEXT = 2_000
 _MAX_ENGINES = 64
 _MAX_LANES = 10_000
+_MAX_QUEUES = 1_000
 
 
 class CloseLink(Exception):
@@ -47,6 +48,8 @@ def decode(data: bytes) -> wire.AgentMessage | None:
         _check_hello(message)
     elif isinstance(message, wire.Frame):
         _check_frame(message)
+    elif isinstance(message, wire.QueueSnapshot):
+        _check_snapshot(message)
     return message
 
 
@@ -74,6 +77,14 @@ def _check_hello(hello: wire.Hello) -> None:
 def _check_frame(frame: wire.Frame) -> None:
     if sum(len(part.events) for part in frame.parts) > wire.MAX_FRAME_EVENTS:
         raise CloseLink(TOO_LARGE, f"a frame holds at most {wire.MAX_FRAME_EVENTS} records")
+
+
+def _check_snapshot(snapshot: wire.QueueSnapshot) -> None:
+    if len(snapshot.queues) > _MAX_QUEUES:
+        raise CloseLink(GARBAGE, f"a snapshot holds at most {_MAX_QUEUES} queues")
+    texts = (snapshot.source, snapshot.trouble, *(queue.name for queue in snapshot.queues))
+    if any(len(text) > _MAX_TEXT for text in texts):
+        raise CloseLink(GARBAGE, f"a text of a snapshot is longer than {_MAX_TEXT} characters")
 
 
 def _is_hex32(text: str) -> bool:

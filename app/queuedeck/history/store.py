@@ -4,6 +4,7 @@
 from collections.abc import Sequence
 from typing import Protocol
 
+from queuedeck.history.queues import QueueCounts, QueueSource
 from queuedeck.history.records import (
     Batch,
     DayUsage,
@@ -132,6 +133,20 @@ class History(Protocol):
         limit: int,
     ) -> TaskTrends:
         """The task names of the same time, each with its counts of all of it."""
+        ...
+
+    async def queue_counts(
+        self, project_id: int, since_us: int, until_us: int
+    ) -> list[QueueCounts]:
+        """What came into each queue and left it; of a few whole minutes."""
+        ...
+
+    async def queue_names(self, project_id: int, since_us: int) -> list[tuple[str, str]]:
+        """(source, queue) of all queues that tasks were in since then, by whole hours."""
+        ...
+
+    async def sources(self, project_id: int) -> list[QueueSource]:
+        """All sources that the project has ever had."""
         ...
 
     async def failure_groups(

@@ -118,6 +118,10 @@ class AgentRegistry:
         found = self._live.get(project_id, {}).values()
         return sorted(found, key=lambda connection: not connection.agent.is_worker)
 
+    def projects(self) -> set[int]:
+        """Those that have a connected agent."""
+        return {project_id for project_id, live in self._live.items() if live}
+
     def agents(self, project_id: int) -> list[AgentSeen]:
         """Connected ones first, then those last seen within a day; each by host and process."""
         self._forget_old(self._left.get(project_id, {}))

@@ -12,6 +12,7 @@ from typing import Concatenate, ParamSpec, TypeVar
 
 from queuedeck.clock import Clock
 from queuedeck.errors import Unavailable
+from queuedeck.history.queues import QueueCounts, QueueSource
 from queuedeck.history.records import (
     Batch,
     DayUsage,
@@ -28,7 +29,16 @@ from queuedeck.history.records import (
     Trend,
     TrendFilter,
 )
-from queuedeck.history.sql import detail, fulltext, groups, listing, survey, totals, trends
+from queuedeck.history.sql import (
+    detail,
+    fulltext,
+    groups,
+    listing,
+    queues,
+    survey,
+    totals,
+    trends,
+)
 from queuedeck.history.sql.database import Database
 from queuedeck.history.sql.lanes import committed_lanes
 from queuedeck.history.sql.rows import Words
@@ -153,6 +163,17 @@ class SqlHistory(ABC):
         return await self._read(
             trends.read_task_trends, project_id, since_us, until_us, step_us, order, limit
         )
+
+    async def queue_counts(
+        self, project_id: int, since_us: int, until_us: int
+    ) -> list[QueueCounts]:
+        return await self._read(queues.read_queue_counts, project_id, since_us, until_us)
+
+    async def queue_names(self, project_id: int, since_us: int) -> list[tuple[str, str]]:
+        return await self._read(queues.read_queue_names, project_id, since_us)
+
+    async def sources(self, project_id: int) -> list[QueueSource]:
+        return await self._read(queues.read_sources, project_id)
 
     async def failure_groups(
         self, project_id: int, order: FailureOrder, since_us: int, limit: int
