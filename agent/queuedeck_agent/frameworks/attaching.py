@@ -7,6 +7,7 @@ that serves it, or with the first task, whichever is sooner.
 """
 
 import gc
+import importlib
 import inspect
 import os
 import sys
@@ -36,6 +37,17 @@ _FOLLOWED = {
 }
 """Engines whose hooks belong to a broker: those that are there already are followed one by one."""
 
+_FOR_THE_LINK = (
+    "queuedeck_agent.link",
+    "queuedeck_agent.connect",
+    "queuedeck_agent.version",
+    "cryptography.hazmat.primitives.asymmetric.ed25519",
+)
+"""What would make the first request of a server wait: 50 to 150 ms."""
+_COMMANDS = frozenset({"manage.py", "django-admin", "django", "flask"})
+_SERVING = frozenset({"run", "runserver", "runserver_plus"})
+"""Of these commands the ones that serve. Any other program that attaches may well be a server."""
+
 _serving_pid = 0
 
 
@@ -62,6 +74,9 @@ def attach() -> None:
     autoload.install()
     if not was_there:
         follow_brokers()
+    if _is_server(list(sys.orig_argv)):
+        for name in _FOR_THE_LINK:
+            importlib.import_module(name)
 
 
 def serve() -> None:
@@ -109,13 +124,16 @@ def follow_brokers() -> None:
 
 
 def _follow(engine: str, brokers: "list[Any]", boot: str) -> None:
-    import importlib
-
     following: Any = importlib.import_module(boot)
     for broker in brokers:
         own = broker.middleware if engine == "dramatiq" else broker.middlewares
         if not any(type(one).__module__ == boot for one in own):
             following.follow(broker, attachment.start_agent)
+
+
+def _is_server(argv: list[str]) -> bool:
+    names = {word.replace("\\", "/").rpartition("/")[2] for word in argv[:4]}
+    return not names & _COMMANDS or bool(_SERVING.intersection(argv))
 
 
 @contained
