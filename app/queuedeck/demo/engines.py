@@ -8,7 +8,8 @@ from pathlib import Path
 import msgspec
 
 SHOP = Path(__file__).with_name("shop")
-"""On the path of the shop's processes, so that they find `orders` and the others by name."""
+"""A copy of it is on the path of the shop's processes: they find `orders` and the others by name,
+and what they raise is raised by an application, not by a library."""
 
 
 class Part(msgspec.Struct, frozen=True):
@@ -42,7 +43,12 @@ PARTS = (
         "orders",
         ("celery", "-A", "orders", "worker", "-c", "2", "-Q", "orders", "-l", "info"),
     ),
-    Part("rq", "RQ", "invoices", ("rq", "worker", "invoices", "--with-scheduler")),
+    Part(
+        "rq",
+        "RQ",
+        "invoices",
+        ("rq", "worker", "invoices", "--name", "invoices-1", "--with-scheduler"),
+    ),
     Part("dramatiq", "Dramatiq", "mail", ("dramatiq", "mail", "-p", "1", "-t", "2")),
     Part("huey", "Huey", "stock", ("huey_consumer", "stock.huey", "-w", "2")),
     Part("arq", "arq", "webhooks", ("arq", "webhooks.WorkerSettings")),

@@ -5,6 +5,7 @@ shop's website; started and stopped."""
 import contextlib
 import os
 import secrets
+import shutil
 import sys
 import time
 from pathlib import Path
@@ -79,6 +80,7 @@ class Stage:
         self.missing = {part.engine: part.lacks for part in PARTS if part.lacks}
         if not self.parts:
             raise Unavailable("None of the engines is there: pip install 'queuedeck[demo]'.")
+        shutil.copytree(SHOP, self.folder / SHOP.name, ignore=shutil.ignore_patterns("__pycache__"))
         broker, self.broker_url = start_broker(self.folder)
         self._children.append(broker)
         self._made = provision(self.settings, self.email, self.password)
@@ -161,10 +163,11 @@ class Stage:
         }
 
     def _shop_env(self) -> dict[str, str]:
+        shop = str(self.folder / SHOP.name)
         return {
             "SHOP_BROKER": self.broker_url,
             "RQ_REDIS_URL": self.broker_url,
-            "PYTHONPATH": os.pathsep.join(filter(None, (str(SHOP), os.environ.get("PYTHONPATH")))),
+            "PYTHONPATH": os.pathsep.join(filter(None, (shop, os.environ.get("PYTHONPATH")))),
             "QUEUEDECK_DSN": self.made.dsn,
             "QUEUEDECK_DSN_PREVIOUS": "",
             "QUEUEDECK_ALLOW": ALLOW,

@@ -71,9 +71,9 @@ def write_newsletter(edition: int) -> str:
     max_backoff=4_000,
 )
 def send_newsletter(to: str, edition: int) -> str:
-    """The server is busy at first for some, and Dramatiq tries again."""
+    """Now and then the server is busy, and Dramatiq tries again."""
     work(0.02, 0.1)
-    if to.startswith("grace") and notes.is_first(f"{to} {edition}"):
+    if notes.is_down("mail server", 15):
         raise MailServerBusy("421 4.7.0 too many connections, try again later")
     return "250 2.0.0 accepted"
 
@@ -88,7 +88,7 @@ def thank_customer(order: int, to: str) -> str:
 def send(number: int, later_s: float) -> None:
     """What the website asks for in one round."""
     order = 1000 + number
-    place = "mail.invalid" if number % 8 == 3 else "example.com"
+    place = "mail.invalid" if number % 16 == 3 else "example.com"
     customer = f"customer{number % 60 + 100}@{place}"
     send_receipt.send(order, customer, smtp_password=secrets.token_urlsafe(9))
     if number % 6 == 1:

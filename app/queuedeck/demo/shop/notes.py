@@ -64,9 +64,10 @@ class Notes:
             raise
         self.ended(task_id, well=True)
 
-    def is_first(self, what: str) -> bool:
-        """Whether nobody asked this before: how a part of the world is down once, and then up."""
-        return self._add("asked", what)
+    def is_down(self, what: str, each_s: int) -> bool:
+        """Whether nobody has asked this for so long: how a part of the world is down for the first
+        who needs it, up for whoever comes again, and down again later."""
+        return bool(broker().set(f"demo:{self._engine}:down:{what}", 1, nx=True, ex=each_s))
 
-    def _add(self, kind: str, member: str) -> bool:
-        return bool(broker().sadd(f"demo:{self._engine}:{kind}", member))
+    def _add(self, kind: str, member: str) -> None:
+        broker().sadd(f"demo:{self._engine}:{kind}", member)

@@ -15,7 +15,7 @@ from celery.signals import after_task_publish
 
 from queuedeck.demo.shop.notes import BROKER, Notes, work
 
-COURIERS = ("Northline", "Parcelo", "Swift & Sons")
+COURIERS = ("Northline", "Parcelo", "Swiftship")
 CURRENCIES = ("USD", "JPY", "CHF")
 REGIONS = ("north", "south", "overseas")
 CARTS_EVERY_S = 5.0
@@ -33,6 +33,10 @@ class CourierDown(ConnectionError):
 
 class RatesUnavailable(Exception):
     """The bank's rates could not be read this time."""
+
+
+class TooEarly(Exception):
+    """Nobody is reminded before it is due."""
 
 
 class ShopTask(celery.Task):
@@ -81,7 +85,7 @@ after_task_publish.connect(note_published, weak=False)
 def capture_payment(order: int, amount: str, *, card_token: str) -> dict[str, object]:
     """Has a secret among its arguments. Now and then the bank says no."""
     work(0.02, 0.08)
-    if order % 6 == 3:
+    if order % 15 == 13:
         raise CardDeclined(f"order {order}: the bank declined {amount} EUR, insufficient funds")
     return {"order": order, "captured": amount, "currency": "EUR"}
 
@@ -106,10 +110,10 @@ def ship_parcel(order: int) -> str:
 
 @app.task
 def book_courier(courier: str, order: int) -> str:
-    """Fails once for each order, and works when it is retried."""
+    """Works when it is retried."""
     work(0.02, 0.1)
-    if notes.is_first(f"{courier} {order}"):
-        raise CourierDown(f"{courier} did not answer within 2 s")
+    if notes.is_down("couriers", 15):
+        raise CourierDown("the couriers' service did not answer within 2 s")
     return f"{courier} comes for order {order} at 14:30"
 
 
@@ -127,17 +131,17 @@ def resize_image(path: str, width: int) -> dict[str, object]:
     max_retries=2,
 )
 def fetch_rates(self: Any, currency: str) -> str:
-    """Succeeds at the second attempt, so it is seen retrying with a backoff."""
+    """Now and then the bank is late, and Celery tries again with a backoff."""
     work(0.01, 0.05)
-    if self.request.retries == 0:
-        raise RatesUnavailable(f"no rate for EUR/{currency} yet")
+    if notes.is_down("rates", 20):
+        raise RatesUnavailable("the bank has no rates for today yet")
     return f"EUR/{currency} 1.0842"
 
 
 @app.task(soft_time_limit=1)
 def export_orders(year: int) -> str:
     """Takes longer than its time limit."""
-    work(3, 3)
+    time.sleep(3)
     return f"orders-{year}.csv"
 
 
@@ -180,7 +184,8 @@ def send_reminder(self: Any, customer: int, due_s: float) -> str:
     work(0.01, 0.02)
     left_s = due_s - time.time()
     if left_s > 0:
-        raise self.retry(countdown=left_s)
+        error = TooEarly(f"customer {customer} still has time to pay")
+        raise self.retry(exc=error, countdown=left_s)
     return f"reminded customer {customer}"
 
 
@@ -203,7 +208,7 @@ def send(number: int, later_s: float) -> None:
         chord(sales, write_report.s(number)).apply_async()
     if number % 15 == 7:
         export_orders.delay(2020 + number % 5)
-    if number % 3 == 1:
+    if number % 5 == 1:
         send_reminder.delay(number, time.time() + later_s)
     if number % 6 == 2:
         ask_review.apply_async((order,), countdown=later_s)

@@ -36,16 +36,14 @@ class Noting(TaskiqMiddleware):
 
 
 # The types of tasks are lost in its decorator.
-broker: Any = ListBroker(BROKER, "recommendations").with_middlewares(
-    Noting(), SimpleRetryMiddleware()
-)
+broker: Any = ListBroker(BROKER, "ranking").with_middlewares(Noting(), SimpleRetryMiddleware())
 
 
 @broker.task("recommendations.rank_products")
 async def rank_products(customer: int, visits: int) -> list[str]:
-    """Sends the next task itself. Of some customers too little is known at first."""
+    """Sends the next task itself. Of some customers too little is known, until it is retried."""
     await asyncio.sleep(duration_s(0.05, 0.4))
-    if visits < 2 and notes.is_first(f"customer {customer}"):
+    if visits < 2 and notes.is_down(f"customer {customer}", 60):
         raise NotEnoughData(f"customer {customer} has {visits} visits, 2 are needed")
     products = [f"SKU-{customer * n % 900 + 100}" for n in (7, 13, 29)]
     await store_ranking.kiq(customer, products)
@@ -60,9 +58,9 @@ async def store_ranking(customer: int, products: list[str]) -> int:
 
 @broker.task("recommendations.load_clicks", retry_on_error=True, max_retries=3)
 async def load_clicks(hour: int, *, access_token: str) -> int:
-    """Has a secret among its arguments. The log is late at first, and taskiq tries again."""
+    """Has a secret among its arguments. Now and then the log is late, and taskiq tries again."""
     await asyncio.sleep(duration_s(0.1, 0.3))
-    if notes.is_first(f"hour {hour}"):
+    if notes.is_down("click log", 20):
         raise ClickLogLate(f"clicks-{hour:02}.gz is not there yet")
     return 1200 + hour * 31
 
@@ -78,9 +76,9 @@ async def send(number: int, _later_s: float) -> None:
     """What the website asks for in one round. On Redis taskiq has nothing for later."""
     customer = number % 60 + 100
     if number % 2 == 1:
-        await rank_products.kiq(customer, 1 if number % 8 == 3 else number % 9 + 2)
+        await rank_products.kiq(customer, 1 if number % 14 == 3 else number % 9 + 2)
     if number % 5 == 1:
-        await load_clicks.kiq(number, access_token=f"clk_{secrets.token_hex(12)}")
+        await load_clicks.kiq(number % 24, access_token=f"clk_{secrets.token_hex(12)}")
     if number % 12 == 4:
-        kind, rounds = ("nightly", 8) if number % 24 == 4 else ("full", 40)
+        kind, rounds = ("full", 40) if number % 36 == 16 else ("nightly", 8)
         await train_model.kiq(kind, rounds)

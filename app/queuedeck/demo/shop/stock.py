@@ -51,18 +51,18 @@ def book_out(sku: str, pieces: int) -> int:
 
 @huey.task()
 def sync_supplier(supplier: str, day: int, *, api_key: str) -> str:
-    """Has a secret among its arguments. Fails once for each day, and works when it is retried."""
+    """Has a secret among its arguments. Works when it is retried."""
     work(0.05, 0.3)
-    if notes.is_first(f"{supplier} {day}"):
+    if notes.is_down(supplier, 40):
         raise SupplierDown(f"{supplier} did not answer within 2 s")
     return f"{40 + day} articles from {supplier}"
 
 
 @huey.task(retries=2, retry_delay=1)
 def reprice(sku: str, feed: str) -> str:
-    """The feed is late at first, and Huey tries again."""
+    """Now and then the feed is late, and Huey tries again."""
     work(0.02, 0.1)
-    if notes.is_first(f"{sku} {feed}"):
+    if notes.is_down("price feed", 15):
         raise PriceFeedLate(f"no prices for {sku} in {feed}")
     return f"{sku} 12.90 EUR"
 
@@ -71,7 +71,7 @@ def reprice(sku: str, feed: str) -> str:
 def check_shelf(shelf: str) -> str:
     """Now and then something is not where it belongs."""
     work(0.1, 0.5)
-    if shelf.endswith("4"):
+    if shelf == "B-4":
         raise ShelfMismatch(f"shelf {shelf}: 12 counted, 9 expected")
     return f"shelf {shelf} is right"
 
@@ -95,11 +95,11 @@ def send(number: int, later_s: float) -> None:
     sku = f"SKU-{number * 37 % 900 + 100}"
     book_out(sku, number % 4 + 1)
     if number % 4 == 3:
-        check_shelf(f"B-{number % 20 + 1}")
+        check_shelf(f"B-{number % 24 + 1}")
     if number % 6 == 2:
         key = f"sup_{secrets.token_hex(12)}"
         sync_supplier(random.choice(SUPPLIERS), number, api_key=key)  # noqa: S311
-    if number % 5 == 1:
+    if number % 4 == 1:
         reprice(sku, f"prices-{number:04}.csv")
     if number % 7 == 4:
         order_more.schedule((sku, 50), delay=later_s)
