@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: AGPL-3.0-only
 """FastAPI: a shop under uvicorn; its requests send taskiq tasks."""
 
+import json
 import sys
 from pathlib import Path
 
 import pytest
 from tests.support.e2e_server import eventually
+from websockets.sync.client import connect
 
 AGENT = [str(Path(sys.executable).parent / "queuedeck-agent"), "run", "--"]
 SECRET = b"correct horse"
@@ -64,6 +66,25 @@ def test_background_task_of_a_response_is_of_its_request(shop, web):
 
     task = eventually(found)[0]
     assert shop.ended("taskiq", task["task_id"])["route"] == "POST /background/{order_id}"
+
+
+def test_task_of_a_websocket_has_its_route(shop, web):
+    address = str(web.client.base_url).replace("http", "ws", 1)
+    with connect(f"{address}/feed/7", additional_headers={"X-User": "ann-7"}) as socket:
+        task_id = json.loads(socket.recv(10))["task"]
+    known = shop.ended("taskiq", task_id)
+    assert (known["route"], known["user"]) == ("WEBSOCKET /feed/{order_id}", "ann-7")
+
+
+def test_coroutine_is_of_the_request_until_that_ends(shop, web):
+    inside = shop.ended("taskiq", sent(web, "/created/51"))
+    assert inside["route"] == "POST /created/{order_id}"
+
+    def found():
+        return [task for task in shop.api.tasks() if "52" in task["args_preview"]]
+
+    task = eventually(found)[0]
+    assert shop.ended("taskiq", task["task_id"])["route"] == ""
 
 
 @pytest.mark.parametrize("place", ["/old", "/shops/{shop}"])

@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: AGPL-3.0-only
 """A small shop on FastAPI and taskiq. The broker is made before anything of Queuedeck is loaded."""
 
+import asyncio
 import logging
 import os
 from contextlib import asynccontextmanager
 
-from fastapi import APIRouter, BackgroundTasks, FastAPI, Request
+from fastapi import APIRouter, BackgroundTasks, FastAPI, Request, WebSocket
 from fastapi_shop_tasks import broker, ship
 
 from queuedeck_agent.frameworks.fastapi import RequestContext, lifespan
@@ -32,6 +33,7 @@ app = FastAPI(
         spool=os.environ.get("SHOP_SPOOL"),
     )
 )
+kept = set()
 orders = APIRouter(prefix="/orders")
 mounted = FastAPI()
 
@@ -56,6 +58,29 @@ async def ship_in_background(order_id: int, tasks: BackgroundTasks):
     """The task is sent when the response is out, still by this request."""
     tasks.add_task(send, order_id)
     return {}
+
+
+@app.websocket("/feed/{order_id}")
+async def feed(socket: WebSocket, order_id: int):
+    await socket.accept()
+    await socket.send_json(await send(order_id))
+    await socket.close()
+
+
+@app.post("/created/{order_id}")
+async def ship_created(order_id: int):
+    """The same task twice: inside of the request, and by a coroutine that outlives it."""
+    released = asyncio.Event()
+
+    async def outlive():
+        await released.wait()
+        await asyncio.sleep(0.2)
+        await send(order_id + 1)
+
+    kept.add(asyncio.create_task(outlive()))
+    sent = await asyncio.create_task(send(order_id))
+    released.set()
+    return sent
 
 
 @mounted.post("/{order_id}")
