@@ -191,6 +191,8 @@ class Link:
             trouble = connect.explain(error, dsn)
         finally:
             self._session = None
+            with self.busy:
+                self.shipper.end()
             self.discovery.observe(None)
         self._attempt += 1
         if not self.stopping.is_set():

@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Which lanes a link ships, what goes into the next frame, and what the server has. No network.
 
-A link claims the lanes of its own family at once, and any other lane of the same spool once nobody
-has claimed it for a while: those of processes that died, or that have no link of their own.
+A link claims the lanes of its own family at once and, while a server takes what it sends, any other
+lane of the same spool once nobody has claimed it for a while: those of processes that died, or that
+have no link of their own. One that is refused, for example with a revoked key, leaves them to
+others.
 """
 
 import contextlib
@@ -42,6 +44,8 @@ class Shipper:
         self._idle: dict[str, float] = {}
         self._in_flight: deque[tuple[int, list[tuple[str, int]]]] = deque()
         self._turn = 0
+        self._adopts = False
+        """Lanes of other families are claimed, too."""
         self._stamp = -1
         self.in_flight_bytes = 0
         self.behind = False
@@ -134,6 +138,7 @@ class Shipper:
 
     def begin(self, committed: Mapping[str, int]) -> None:
         """A new connection: nothing is in flight, each lane goes on after what the server has."""
+        self._adopts = True
         self._in_flight.clear()
         self.in_flight_bytes = 0
         for lane, reader in self.readers.items():
@@ -144,6 +149,14 @@ class Shipper:
             if number > reader.newest and self._spool.is_of_this_boot(lane):
                 raise Nonsense(f"it has {number} of a lane that ends with {reader.newest}")
             reader.go_to(number)
+
+    def end(self) -> None:
+        """The connection is over: another link may be able to ship what is not our family's."""
+        self._adopts = False
+        for lane, reader in list(self.readers.items()):
+            if self._spool.family_of(lane) != self._spool.family:
+                reader.close()
+                del self.readers[lane]
 
     def make_room(self) -> None:
         """Thins what waits when the spool is nearly full: finished successes go first."""
@@ -172,7 +185,7 @@ class Shipper:
             return True
         if not family:
             self._stamp = -1  # just being made: look again at the next tick
-        return now - self._unclaimed.setdefault(lane, now) >= GRACE_S
+        return self._adopts and now - self._unclaimed.setdefault(lane, now) >= GRACE_S
 
     def _claim(self, lane: str) -> None:
         folder = self._spool.lanes_folder

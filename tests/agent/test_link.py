@@ -2,6 +2,7 @@
 """The link against a far edge that keeps the protocol, dies, lies and talks nonsense."""
 
 import logging
+import os
 import time
 
 import pytest
@@ -10,7 +11,8 @@ from tests.support.agent_events import SOURCE, failed, started, succeeded
 from tests.support.far_edge import AGENT_KEY, PROJECT, FarEdge, wait_until
 from websockets.sync.server import ServerConnection
 
-from queuedeck_agent import wire
+from queuedeck_agent import system, wire
+from queuedeck_agent.shipper import GRACE_S
 
 
 def _ids(edge: FarEdge) -> list[str]:
@@ -343,3 +345,40 @@ def test_lane_that_the_server_forgot_is_bridged_by_a_loss(
     (lane,) = edge.covered
     assert edge.covered[lane] == set(range(1, before + 2)), "no number is missing"
     assert edge.lost() > 0
+
+
+def test_lane_that_nobody_ships_is_left_to_a_link_that_is_not_refused(
+    edge: FarEdge, make_agent: MakeAgent
+) -> None:
+    """A worker with a revoked key runs on, beside one with the new key."""
+    edge.answer = (401, {}, "This key is not valid.")
+    make_agent().start_link("worker")
+    wait_until(lambda: edge.requests)
+    quiet = make_agent()
+    quiet.recorder.emit(started("of a process without a link"))
+    quiet.recorder.close()
+    time.sleep(3 * GRACE_S)
+    edge.answer = None
+    make_agent().start_link("worker")
+    wait_until(lambda: _ids(edge) == ["of a process without a link"], 4 * GRACE_S)
+
+
+@pytest.mark.usefixtures("quick_reconnect")
+def test_lanes_of_others_are_given_back_when_the_connection_ends(
+    edge: FarEdge, make_agent: MakeAgent
+) -> None:
+    first = make_agent()
+    first.start_link("worker")
+    quiet = make_agent()
+    quiet.recorder.emit(started("1"))
+    quiet.recorder.close()
+    wait_until(lambda: _ids(edge) == ["1"], 4 * GRACE_S)
+    edge.answer = (401, {}, "This key is not valid.")
+    edge.connections[0].close()
+    wait_until(lambda: len(edge.requests) > 1)
+    lane = next(iter(edge.covered))
+    folder = first.spool.lanes_folder
+    assert folder is not None
+    lock = system.try_lock(folder / lane / "ship", create=False)
+    assert lock >= 0
+    os.close(lock)
