@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: AGPL-3.0-only
 """Flask: a shop behind a server that forks its workers; its requests send RQ jobs."""
 
+import socket
 import sys
 from pathlib import Path
 
@@ -64,8 +65,13 @@ def test_dsn_that_cannot_be_used_is_a_warning_and_no_more(shop):
     shop.until(odd.child, "Queuedeck: not attached.")
 
 
-def test_server_that_is_away_does_not_slow_a_request(shop):
-    """A black hole: the address takes no connection and refuses none."""
-    away = shop.dsn.rpartition("@")[0] + "@127.0.0.1:9/" + shop.dsn.rpartition("/")[2]
-    web = shop.serve("away", PREFORK, "flask_shop:create_app", "PORT", "1", SHOP_DSN=away)
-    assert sent(web, "/orders/4/ship")
+def test_server_that_never_answers_does_not_keep_a_request(shop):
+    """A black hole: it takes connections and says nothing. Events wait, requests do not."""
+    with socket.create_server(("127.0.0.1", 0)) as hole:
+        key, _, project = shop.dsn.partition("@")
+        port = hole.getsockname()[1]
+        dsn = f"{key}@127.0.0.1:{port}/{project.partition('/')[2]}"
+        web = shop.serve("hole", PREFORK, "flask_shop:create_app", "PORT", "1", SHOP_DSN=dsn)
+        assert sent(web, "/orders/4/ship")
+        hole.settimeout(20)
+        hole.accept()[0].close()
