@@ -67,7 +67,11 @@ class Reader(RedisReader):
 
 
 def _pairs(answer: Any) -> "list[tuple[bytes, float]]":
-    return [(bytes(job), float(score)) for job, score in answer] if isinstance(answer, list) else []
+    """Old and new protocol of Redis: `[job, score, job, score]`, or pairs already."""
+    known: list[Any] = answer if isinstance(answer, list) else []
+    if known and not isinstance(known[0], list):
+        known = list(zip(known[::2], known[1::2], strict=True))
+    return [(job, float(score)) for job, score in known]
 
 
 def _pool_of(engine: Any) -> Any:
