@@ -11,7 +11,7 @@ from tests.support.agent_events import SOURCE, failed, started, succeeded
 from tests.support.far_edge import AGENT_KEY, PROJECT, FarEdge, wait_until
 from websockets.sync.server import ServerConnection
 
-from queuedeck_agent import system, wire
+from queuedeck_agent import connect, system, wire
 from queuedeck_agent.shipper import GRACE_S
 
 
@@ -348,9 +348,10 @@ def test_lane_that_the_server_forgot_is_bridged_by_a_loss(
 
 
 def test_lane_that_nobody_ships_is_left_to_a_link_that_is_not_refused(
-    edge: FarEdge, make_agent: MakeAgent
+    edge: FarEdge, make_agent: MakeAgent, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A worker with a revoked key runs on, beside one with the new key."""
+    monkeypatch.setattr(connect, "wait_before", lambda attempt, trouble: 600.0)
     edge.answer = (401, {}, "This key is not valid.")
     make_agent().start_link("worker")
     wait_until(lambda: edge.requests)
