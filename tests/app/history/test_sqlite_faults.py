@@ -22,6 +22,7 @@ from tests.support.history_events import (
     succeeded,
     uuid_of,
 )
+from tests.support.history_stores import SqliteKind
 
 from queuedeck.clock import DAY_US
 from queuedeck.errors import Unavailable
@@ -31,6 +32,11 @@ from queuedeck.history.sql.packed_facts import unpack_facts
 from queuedeck.history.sql.writer import Writer
 from queuedeck.history.sqlite.schema import open_writer
 from queuedeck.history.sqlite.store import SqliteHistory
+
+
+@pytest.fixture
+def kind(tmp_path):
+    return SqliteKind(tmp_path)
 
 
 def life(number):
@@ -170,3 +176,12 @@ def test_indexes_give_the_order_of_the_list(tmp_path, query):
         plan = " ".join(row[3] for row in db.execute(f"EXPLAIN QUERY PLAN {query}"))
     assert "USING COVERING INDEX" in plan
     assert "TEMP B-TREE" not in plan
+
+
+def test_trends_use_the_primary_key(tmp_path):
+    with closing(open_writer(tmp_path / "history.db")) as db:
+        plan = db.execute(
+            "EXPLAIN QUERY PLAN SELECT n FROM roll_hour AS r WHERE r.project = 1 AND r.subject = 1"
+            " AND r.at >= 0 AND r.at < 9"
+        ).fetchone()[3]
+    assert "PRIMARY KEY (project=? AND subject=? AND at>? AND at<?)" in plan

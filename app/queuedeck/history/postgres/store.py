@@ -9,7 +9,7 @@ import asyncpg
 
 from queuedeck.clock import Clock, now_us
 from queuedeck.history.postgres.connection import PostgresDatabase
-from queuedeck.history.postgres.schema import set_up
+from queuedeck.history.postgres.schema import open_writer
 from queuedeck.history.sql.database import Database
 from queuedeck.history.sql.store import SqlHistory
 
@@ -27,13 +27,7 @@ class PostgresHistory(SqlHistory):
         self._schema = schema
 
     def _open_writer(self) -> Database:
-        db = PostgresDatabase(self._dsn, self._schema, writes=True)
-        try:
-            set_up(db, self._schema)
-        except BaseException:
-            db.close()
-            raise
-        return db
+        return open_writer(self._dsn, self._schema)
 
     def _open_reader(self) -> Database:
         return PostgresDatabase(self._dsn, self._schema, writes=False)

@@ -2,14 +2,14 @@
 """P6 and P7: tables hold what the pure model says, however events were cut, grouped, re-sent."""
 
 import sqlite3
-import tempfile
 from collections import Counter, defaultdict
-from pathlib import Path
 
+import asyncpg
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from tests.support.history_events import NOW_US, Dictionary, batch, events_of, uuid_of
+from tests.support.history_events import Dictionary, batch, events_of, uuid_of
+from tests.support.history_stores import PostgresKind, SqliteKind
 
 from queuedeck.history.derive import derive
 from queuedeck.history.facts import fact_of
@@ -20,12 +20,11 @@ from queuedeck.history.sql.names import STATE_NUMBERS
 from queuedeck.history.sql.packed_facts import unpack_fact, unpack_facts
 from queuedeck.history.sql.tasks import FLAG_CONFLICT
 from queuedeck.history.sql.totals import read_totals
-from queuedeck.history.sql.writer import Writer
-from queuedeck.history.sqlite.schema import open_writer
 from queuedeck.history.states import generation_of, merge
 
 IDS = [uuid_of("one"), uuid_of("two").replace("-", ""), "cron:nightly/1"]
 LANES = ["a" * 32, "b" * 32]
+CHECKS = [HealthCheck.too_slow, HealthCheck.function_scoped_fixture]
 
 
 class Model:
@@ -77,14 +76,11 @@ def deliveries(draw):
     return events, [group for group in groups if group]
 
 
-def stored(db):
+def stored(kind, db):
     """Every task of every day as a dictionary of its columns; `spare` has its other facts."""
     found = []
     for day in read_days(db):
-        cursor = db.execute(f"SELECT * FROM task_{day}")
-        names = [column[0] for column in cursor.description]
-        for row in cursor.fetchall():
-            task = dict(zip(names, row, strict=True))
+        for task in kind.dicts(db, f"SELECT * FROM task_{day}"):
             rows = db.execute(f"SELECT fact FROM spare_{day} WHERE n = ?", (task["n"],))
             found.append(task | {"spare": {unpack_fact(data) for (data,) in rows}})
     return found
@@ -100,8 +96,8 @@ def expected_columns(task):
     }
 
 
-def check_equal(db, model):
-    rows = {(unpack(row["ext"]), row["generation"]): row for row in stored(db)}
+def check_equal(kind, db, model):
+    rows = {(unpack(row["ext"]), row["generation"]): row for row in stored(kind, db)}
     expected = model.rows()
     assert rows.keys() == expected.keys()
     for key, (facts, task, all_facts) in expected.items():
@@ -112,58 +108,88 @@ def check_equal(db, model):
         assert {name: row[name] for name in columns} == columns
 
 
-def check_counters(db, events):
+def check_counters(kind, db, events):
     counted = dict(
-        db.execute("SELECT state, sum(n) FROM state_count GROUP BY state HAVING sum(n) <> 0")
+        db.execute(
+            "SELECT state, sum(n) FROM state_count GROUP BY state HAVING sum(n) <> 0"
+        ).fetchall()
     )
-    rows = stored(db)
+    rows = stored(kind, db)
     assert counted == Counter(row["state"] for row in rows)
     assert db.execute("SELECT sum(tasks) FROM usage").fetchone()[0] == len(rows)
     assert read_totals(db, 1).events == events
 
 
-@settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-@given(deliveries())
-def test_p6_tables_equal_the_model_for_any_grouping(delivery):
+def check_any_grouping(kind, delivery):
     events, groups = delivery
     model = Model()
     for event in events:
         model.add(event)
-    with tempfile.TemporaryDirectory() as folder:
-        writer = Writer(open_writer(Path(folder) / "h.db"), lambda: NOW_US)
-        writer.db.execute("PRAGMA synchronous = OFF")
+    with kind.fresh() as writer:
         for group in groups:
             writer.record(group)
-        check_equal(writer.db, model)
-        check_counters(writer.db, len(events))
-        writer.close()
+        check_equal(kind, writer.db, model)
+        check_counters(kind, writer.db, len(events))
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-@given(deliveries(), st.data())
-def test_p6_a_group_that_failed_leaves_nothing_behind(delivery, data):
+def check_failing_groups(kind, delivery, data):
     events, groups = delivery
     model = Model()
     for event in events:
         model.add(event)
-    with tempfile.TemporaryDirectory() as folder:
-        writer = Writer(open_writer(Path(folder) / "h.db"), lambda: NOW_US)
-        writer.db.execute("PRAGMA synchronous = OFF")
+    with kind.fresh() as writer:
         for group in groups:
             if data.draw(st.booleans()):
-                fail_once(writer, group)
+                fail_once(kind, writer, group)
             writer.record(group)
-        check_equal(writer.db, model)
-        check_counters(writer.db, len(events))
-        writer.close()
+        check_equal(kind, writer.db, model)
+        check_counters(kind, writer.db, len(events))
 
 
-def fail_once(writer, group):
-    """The last statement of the transaction fails, as on a full disk."""
-    writer.db.execute(
-        "CREATE TEMP TRIGGER full BEFORE INSERT ON main.lane"
-        " BEGIN SELECT RAISE(ABORT, 'disk full'); END"
-    )
-    with pytest.raises(sqlite3.Error):
+def fail_once(kind, writer, group):
+    """The last statements of the transaction fail, as on a full disk."""
+    kind.refuse_lanes(writer.db)
+    with pytest.raises((sqlite3.Error, asyncpg.PostgresError)):
         writer.record(group)
-    writer.db.execute("DROP TRIGGER full")
+    kind.take_lanes(writer.db)
+
+
+def examples(number):
+    return settings(max_examples=number, deadline=None, suppress_health_check=CHECKS)
+
+
+@pytest.fixture
+def sqlite(tmp_path):
+    return SqliteKind(tmp_path)
+
+
+@pytest.fixture
+def postgres():
+    kind = PostgresKind()
+    yield kind
+    kind.close()
+
+
+@examples(120)
+@given(deliveries())
+def test_p6_tables_equal_the_model_for_any_grouping(sqlite, delivery):
+    check_any_grouping(sqlite, delivery)
+
+
+@examples(40)
+@given(deliveries(), st.data())
+def test_p6_a_group_that_failed_leaves_nothing_behind(sqlite, delivery, data):
+    check_failing_groups(sqlite, delivery, data)
+
+
+# To make and drop the tables of a day takes Postgres longer than all the rest of an example.
+@examples(40)
+@given(deliveries())
+def test_p6_tables_equal_the_model_for_any_grouping_on_postgres(postgres, delivery):
+    check_any_grouping(postgres, delivery)
+
+
+@examples(20)
+@given(deliveries(), st.data())
+def test_p6_a_group_that_failed_leaves_nothing_behind_on_postgres(postgres, delivery, data):
+    check_failing_groups(postgres, delivery, data)

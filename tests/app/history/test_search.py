@@ -18,10 +18,10 @@ from tests.support.history_events import (
     succeeded,
     uuid_of,
 )
+from tests.support.history_stores import PostgresKind, SqliteKind
 
 from queuedeck.domain.tasks.filters import parse
 from queuedeck.history.sql import fulltext, walk
-from queuedeck.history.sqlite.store import SqliteHistory
 
 S, M, H = 1_000_000, 60_000_000, 3_600_000_000
 TASKS = 240
@@ -102,18 +102,25 @@ async def index_half(history):
 INDEXED = {"nothing": nothing, "half": index_half, "all": index_all}
 
 
+@pytest.fixture(scope="module", params=["sqlite", "postgres"])
+def database(request, tmp_path_factory):
+    if request.param == "sqlite":
+        return SqliteKind(tmp_path_factory.mktemp("search"))
+    return PostgresKind("search")
+
+
 @pytest.fixture(scope="module", params=INDEXED)
-def made_file(request, tmp_path_factory):
+def made_file(request, database):
     """All tasks, those of another project with the same words, and so much of the index."""
-    path = tmp_path_factory.mktemp("search") / "history.db"
+    database.empty()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(fulltext, "STEP_TASKS", 17)
-        asyncio.run(make(path, INDEXED[request.param]))
-    return path
+        asyncio.run(make(database, INDEXED[request.param]))
+    return database
 
 
-async def make(path, index):
-    store = SqliteHistory(path, lambda: NOW_US)
+async def make(database, index):
+    store = database.history()
     await store.open()
     events = [event for task in ALL for event in events_of(task)]
     mine = [source_seen(), *events]
@@ -124,7 +131,7 @@ async def make(path, index):
 
 @pytest.fixture
 async def full(made_file):
-    store = SqliteHistory(made_file, lambda: NOW_US)
+    store = made_file.history()
     await store.open()
     yield store
     await store.close()

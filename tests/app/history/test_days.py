@@ -1,16 +1,12 @@
 # SPDX-License-Identifier: AGPL-3.0-only
 """Day tables: where a task is filed, and that it is found again whatever the day."""
 
-import sqlite3
-from contextlib import closing
 from pathlib import Path
 
-import msgspec
 import pytest
+from tests.support.history_days import DayByDay
 from tests.support.history_events import (
-    LANE,
     NOW_US,
-    batch,
     failed,
     published,
     received,
@@ -19,10 +15,11 @@ from tests.support.history_events import (
     succeeded,
     uuid_of,
 )
+from tests.support.history_stores import Listening
 
 from queuedeck.clock import DAY_US
 from queuedeck.history.records import FailureOrder, TaskFilter, TaskState
-from queuedeck.history.sqlite.store import SqliteHistory
+from queuedeck.history.sql.writer import Writer
 
 T = uuid_of("task")
 OTHER = uuid_of("other")
@@ -33,41 +30,9 @@ MIDNIGHT = (TODAY + 1) * DAY_US - NOW_US
 LAYOUT_1 = Path(__file__).parents[2] / "support/data/history_layout_1.sql"
 
 
-class Store:
-    """A store, a clock that can be moved, and a lane that goes on."""
-
-    def __init__(self, path):
-        self.at = 0
-        self.store = SqliteHistory(path, lambda: NOW_US + self.at)
-        self._next = 1
-
-    async def record(self, *events):
-        recorded = await self.store.record([batch(events, self._next)])
-        self._next = recorded.committed[LANE] + 1
-
-    async def find(self, task_id=T, generation=None):
-        return await self.store.find_task(1, "celery", task_id, generation)
-
-    async def day(self, task_id=T):
-        return ((await self.find(task_id)).row.key >> 40) - TODAY
-
-    async def ids(self, question, limit=2):
-        found, after = [], ""
-        while True:
-            page = await self.store.list_tasks(1, question, limit, after)
-            found += [row.task_id for row in page.tasks]
-            after = page.after
-            if not after:
-                return found
-
-    async def carry_over(self):
-        while await self.store.tidy(1_000):
-            pass
-
-
 @pytest.fixture
-async def days(tmp_path):
-    store = Store(tmp_path / "history.db")
+async def days(kind):
+    store = DayByDay(kind)
     await store.store.open()
     await store.record(source_seen())
     yield store
@@ -179,15 +144,14 @@ async def test_a_task_that_waits_longer_than_the_search_goes_is_found_among_the_
     assert len(await days.ids(TaskFilter())) == 2
 
 
-async def test_open_ones_are_forgotten_when_nothing_more_is_expected(days):
+async def test_open_ones_are_forgotten_when_nothing_more_is_expected(days, kind):
     await days.record(published(T), published(OTHER))
     days.at = 5 * DAY_US
     await days.carry_over()
     await days.record(succeeded(T, days.at))
     days.at += 30 * DAY_US
     await days.carry_over()
-    with closing(sqlite3.connect(days.store._path)) as db:
-        assert db.execute("SELECT id >> 40, until_day FROM open_task").fetchall() == [(TODAY, None)]
+    assert kind.rows("SELECT id >> 40, until_day FROM open_task") == [(TODAY, None)]
 
 
 async def test_days_long_past_are_no_longer_searched_by_the_writer(days):
@@ -195,10 +159,12 @@ async def test_days_long_past_are_no_longer_searched_by_the_writer(days):
         days.at = day * DAY_US
         await days.record(published(uuid_of(str(day)), days.at))
         await days.carry_over()
-    ran = []
-    days.store._writer.db.set_trace_callback(ran.append)
+    listening = Listening(days.store._writer.db)
+    days.store._writer = Writer(listening, days.store._clock)
     await days.record(published(T, days.at))
-    assert {day for day in range(10) if any(f"task_{TODAY + day} " in sql for sql in ran)} == {
+    assert {
+        day for day in range(10) if any(f"task_{TODAY + day} " in sql for sql in listening.ran)
+    } == {
         7,
         8,
         9,
@@ -235,72 +201,10 @@ async def test_a_cancel_request_outlives_its_day(days):
     assert (await days.find()).row.cancel_requested
 
 
-async def test_minutes_say_which_tasks_were_first_seen_in_them(days):
+async def test_minutes_say_which_tasks_were_first_seen_in_them(days, kind):
     minute = 60_000_000
     await days.record(published(T, 0), published(OTHER, 0), started(uuid_of("x"), 5 * minute))
     await days.record(published(uuid_of("y"), minute), published(uuid_of("x"), minute))
-    with closing(sqlite3.connect(days.store._path)) as db:
-        rows = db.execute(f"SELECT * FROM minute_{TODAY} ORDER BY minute").fetchall()
+    rows = kind.rows(f"SELECT * FROM minute_{TODAY} ORDER BY minute")
     first = NOW_US // minute
     assert rows == [(first, 1, 2), (first + 1, 3, 4), (first + 5, 3, 3)]
-
-
-@pytest.fixture
-async def upgraded(tmp_path):
-    """A history that the previous layout wrote, opened with this one."""
-    path = tmp_path / "history.db"
-    with closing(sqlite3.connect(path)) as db:
-        db.executescript("PRAGMA journal_mode = WAL;" + LAYOUT_1.read_text())
-    store = Store(path)
-    await store.store.open()
-    store._next = (await store.store.committed(1, [LANE]))[LANE] + 1
-    yield store
-    await store.store.close()
-
-
-async def test_a_history_of_the_previous_layout_is_read_as_it_was(upgraded):
-    ok, bad, retried, twice = [
-        await upgraded.find(uuid_of(name), 1) for name in ("ok", "bad", "retried", "twice")
-    ]
-    assert (ok.row.state, ok.result, ok.generations) == ("succeeded", b'{"n":1}', 2)
-    assert ok.args == b'{"args":[1,"x"],"kwargs":{"key":null}}'
-    assert await upgraded.store.sealed_call(1, ok.row.key) == b"0a1b2c3dsealed"
-    assert len(ok.timeline) == 4
-    assert (bad.row.exception, bad.row.message) == ("ValueError", "no")
-    assert (bad.attempts[0].message, len(bad.attempts[0].traceback)) == ("no\nmore", 2110)
-    assert [one.message for one in retried.attempts] == ["long " * 100, "slow"]
-    assert retried.row.message == ("long " * 100).strip()[:300].strip()
-    assert (twice.attempts[0].times_started, len(twice.result)) == (2, 402)
-    assert [line.detail for line in twice.timeline] == ["", "delivered again", ""]
-    lost = await upgraded.find("order-7")
-    assert (lost.row.state, lost.row.message) == ("lost", "gone")
-    assert len(await upgraded.ids(TaskFilter())) == 7
-    states = {"succeeded": 2, "failed": 2, "lost": 1, "queued": 1, "scheduled": 1}
-    assert (await upgraded.store.totals(1)).states == {"celery": states}
-
-
-async def test_a_history_of_the_previous_layout_goes_on(upgraded):
-    waits = uuid_of("waits")
-    assert [task_id for _, task_id in await upgraded.store.cancelled_waiting(1)] == [waits]
-    await upgraded.record(started(waits, 200), succeeded(waits, 201), started(uuid_of("ok"), 95))
-    assert (await upgraded.find(waits)).row.state == "succeeded"
-    assert await upgraded.store.cancelled_waiting(1) == []
-    running = await upgraded.find(uuid_of("ok"))
-    assert (running.row.state, running.row.generation) == ("running", 2)
-    await upgraded.record(published(T, 300))
-    assert len(await upgraded.ids(TaskFilter())) == 8
-
-
-async def test_opening_a_history_of_the_previous_layout_fails_whole_or_not_at_all(tmp_path):
-    path = tmp_path / "history.db"
-    with closing(sqlite3.connect(path)) as db:
-        db.executescript(LAYOUT_1.read_text())
-        db.execute("UPDATE facts SET data = X'ff' WHERE task = (SELECT max(task) FROM facts)")
-        db.commit()
-    store = SqliteHistory(path)
-    with pytest.raises(msgspec.ValidationError):
-        await store.open()
-    await store.close()
-    with closing(sqlite3.connect(path)) as db:
-        assert db.execute("PRAGMA user_version").fetchone() == (1,)
-        assert db.execute("SELECT count(*) FROM task").fetchone() == (7,)

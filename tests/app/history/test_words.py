@@ -1,9 +1,6 @@
 # SPDX-License-Identifier: AGPL-3.0-only
 """The index of words: what it waits for, what it holds, and that it goes with its day."""
 
-import sqlite3
-from contextlib import closing
-
 import pytest
 from tests.support.history_events import (
     NOW_US,
@@ -20,7 +17,6 @@ from queuedeck.clock import DAY_US
 from queuedeck.domain.tasks.filters import parse
 from queuedeck.history.sql import fulltext, upkeep
 from queuedeck.history.sqlite import upkeep as space
-from queuedeck.history.sqlite.store import SqliteHistory
 
 MINUTE_US = 60_000_000
 ARGS = b'{"args":["needle"],"kwargs":{}}'
@@ -30,10 +26,10 @@ T = uuid_of("t")
 class History:
     """A store whose clock is moved, and what is in its index."""
 
-    def __init__(self, path):
+    def __init__(self, kind):
         self.at = 0
-        self.path = path
-        self.store = SqliteHistory(path, lambda: NOW_US + self.at)
+        self.kind = kind
+        self.store = kind.history(lambda: NOW_US + self.at)
         self._next = 1
 
     async def record(self, *events):
@@ -51,17 +47,23 @@ class History:
         return [row.task_id for row in (await self.store.list_tasks(1, parse(text), 50)).tasks]
 
     def rows(self, sql):
-        with closing(sqlite3.connect(self.path)) as db:
-            return db.execute(sql).fetchall()
+        return self.kind.rows(sql)
 
     def indexed(self):
+        def count(db):
+            if f"words_{day}" not in self.kind.names(db):
+                return 0
+            match = db.dialect.WORDS_MATCH.format(day=day)
+            sql = f"SELECT count(*) FROM words_{day} AS w WHERE {match}"
+            return db.execute(sql, (db.dialect.match(["needle"]),)).fetchone()[0]
+
         day = NOW_US // DAY_US
-        return len(self.rows(f"SELECT rowid FROM words_{day} WHERE words_{day} MATCH 'needle'"))
+        return self.kind.ask(count)
 
 
 @pytest.fixture
-async def history(tmp_path):
-    one = History(tmp_path / "history.db")
+async def history(kind):
+    one = History(kind)
     await one.store.open()
     yield one
     await one.store.close()
@@ -133,7 +135,7 @@ async def test_the_index_goes_with_its_day(history, monkeypatch):
         if not await history.store.tidy(5):
             break
     day = NOW_US // DAY_US
-    assert history.rows(f"SELECT name FROM sqlite_schema WHERE name GLOB '*{day}*'") == []
+    assert [name for name in history.kind.ask(history.kind.names) if str(day) in name] == []
     assert history.rows(f"SELECT day FROM word_index WHERE day = {day}") == []
     assert history.rows(f"SELECT n FROM word_wait WHERE day = {day}") == []
     assert await history.found() == [T]

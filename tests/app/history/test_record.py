@@ -1,9 +1,6 @@
 # SPDX-License-Identifier: AGPL-3.0-only
 """What recording a group does to lanes, counters, generations and links."""
 
-import sqlite3
-from contextlib import closing
-
 import pytest
 from tests.support.history_events import (
     LANE,
@@ -27,8 +24,6 @@ from queuedeck.clock import DAY_US
 from queuedeck.errors import NotFound, Unavailable
 from queuedeck.history.records import Poison, TaskFilter, TaskState
 from queuedeck.history.sql.lanes import KEPT_RAW_BYTES, KEPT_SPOILT
-from queuedeck.history.sqlite.schema import LAYOUT
-from queuedeck.history.sqlite.store import SqliteHistory
 
 T = uuid_of("task")
 OTHER = uuid_of("other")
@@ -38,11 +33,6 @@ TODAY = NOW_US // DAY_US
 
 async def find(history, task_id=T, generation=None, project_id=1):
     return await history.find_task(project_id, "celery", task_id, generation)
-
-
-def sql(history, statement, *values):
-    with closing(sqlite3.connect(history._path)) as db:
-        return db.execute(statement, values).fetchall()
 
 
 async def test_a_task_travels_to_its_end(history):
@@ -114,10 +104,10 @@ async def test_a_loss_that_was_widened_counts_only_what_is_new(history):
     assert (await history.committed(1, [LANE]))[LANE] == 10
 
 
-async def test_poison_is_kept_in_part_and_bounded_in_number(history):
+async def test_poison_is_kept_in_part_and_bounded_in_number(history, kind):
     spoilt = [Poison(b"z" * 10_000, "truncated")] * (KEPT_SPOILT + 5)
     await history.record([batch(spoilt)])
-    rows = sql(history, "SELECT length(raw), size, error, number FROM quarantine ORDER BY id")
+    rows = kind.rows("SELECT length(raw), size, error, number FROM quarantine ORDER BY id")
     assert len(rows) == KEPT_SPOILT
     assert rows[-1] == (KEPT_RAW_BYTES, 10_000, "truncated", KEPT_SPOILT + 5)
     assert (await history.totals(1)).quarantined == KEPT_SPOILT + 5
@@ -178,13 +168,13 @@ async def test_a_reused_id_opens_another_generation(history):
     assert newest.row.key > oldest.row.key
 
 
-async def test_old_generations_stay_to_be_found_out_of_the_writers_way(history):
+async def test_old_generations_stay_to_be_found_out_of_the_writers_way(history, kind):
     events = [source_seen()]
     for at in range(0, 50, 10):
         events += [published(T, at), succeeded(T, at + 3)]
     await history.record([batch(events[:5])])
     await history.record([batch(events[5:], first=6)])
-    assert sql(history, f"SELECT count(*) FROM task_{TODAY} WHERE key >= 0") == [(2,)]
+    assert kind.rows(f"SELECT count(*) FROM task_{TODAY} WHERE key >= 0") == [(2,)]
     assert (await find(history, generation=1)).row.published_us == NOW_US
     assert (await find(history)).generations == 5
     assert len((await history.list_tasks(1, TaskFilter(ids=(T,)), 10)).tasks) == 5
@@ -290,26 +280,6 @@ async def test_a_clock_far_ahead_does_not_decide_where_a_task_is_filed(history):
     assert (await history.totals(1)).newest_us < NOW_US + year
 
 
-async def test_a_file_of_a_newer_layout_is_left_alone(tmp_path):
-    path = tmp_path / "history.db"
-    with closing(sqlite3.connect(path)) as db:
-        db.execute(f"PRAGMA user_version = {LAYOUT + 1}")
-    store = SqliteHistory(path)
-    with pytest.raises(Unavailable, match=f"layout {LAYOUT + 1}.*newer"):
-        await store.open()
-    await store.close()
-
-
-async def test_a_file_of_something_else_is_left_alone(tmp_path):
-    path = tmp_path / "history.db"
-    with closing(sqlite3.connect(path)) as db:
-        db.execute("CREATE TABLE theirs (a)")
-    store = SqliteHistory(path)
-    with pytest.raises(Unavailable, match="not a Queuedeck history"):
-        await store.open()
-    await store.close()
-
-
 async def test_a_closed_store_says_so(history):
     await history.close()
     with pytest.raises(Unavailable):
@@ -318,10 +288,10 @@ async def test_a_closed_store_says_so(history):
         await history.totals(1)
 
 
-async def test_what_was_stored_is_there_after_opening_again(history, tmp_path):
+async def test_what_was_stored_is_there_after_opening_again(history, kind):
     await history.record([batch([source_seen(), published(T)])])
     await history.close()
-    again = SqliteHistory(tmp_path / "history.db", lambda: NOW_US)
+    again = kind.history()
     await again.open()
     await again.record([batch([started(T), published(OTHER, 9)], first=3)])
     assert (await again.totals(1)).states == {"celery": {"running": 1, "queued": 1}}

@@ -4,7 +4,7 @@
 from collections import Counter, defaultdict
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tests.support.history_events import (
     NOW_US,
@@ -24,24 +24,18 @@ from queuedeck.history.facts import Failed, Retrying, fact_of, parts_of
 from queuedeck.history.records import TaskState
 from queuedeck.history.sql import failures
 from queuedeck.history.sql.days import DAY_SHIFT
-from queuedeck.history.sql.failures import TABLES, Change, Failures, prune
-from queuedeck.history.sqlite.dialect import SqliteDatabase
+from queuedeck.history.sql.failures import Change, Failures, prune
 from queuedeck.history.states import ending_of, merge
 
 IDS = [uuid_of("one"), uuid_of("two"), uuid_of("three")]
 TODAY = NOW_US // DAY_US
-OTHERS = """
-CREATE TABLE word (id INTEGER PRIMARY KEY, value TEXT NOT NULL);
-CREATE TABLE day (day INTEGER PRIMARY KEY);
-"""
 
 
 class Book:
     """Tasks in memory, their failure groups in a database."""
 
-    def __init__(self):
-        self.db = SqliteDatabase(":memory:", isolation_level=None)
-        self.db.executescript(OTHERS + TABLES)
+    def __init__(self, db):
+        self.db = db
         self.failures = Failures(self.db)
         self.intern = Dictionary()
         self.tasks = defaultdict(dict)
@@ -54,7 +48,11 @@ class Book:
             fact = fact_of(event, self.intern)
             merge(self.tasks[event.task_id], fact)
             traces[fact] = parts_of(event)[1].decode()
-        self.db.executemany("INSERT OR IGNORE INTO word VALUES (?, ?)", self.intern.words.items())
+        self.db.executemany(
+            "INSERT INTO word (id, project, kind, value) VALUES (?, 1, ?, ?)"
+            " ON CONFLICT DO NOTHING",
+            [(number, number, value) for number, value in self.intern.words.items()],
+        )
         for task_id, old in before.items():
             facts = self.tasks[task_id]
             change = Change(1, self.key(task_id), old, facts, derive(facts))
@@ -77,10 +75,9 @@ class Book:
 
 
 @pytest.fixture
-def book():
-    book = Book()
-    yield book
-    book.db.close()
+def book(kind):
+    with kind.fresh() as writer:
+        yield Book(writer.db)
 
 
 def expected(book):
@@ -109,20 +106,22 @@ def expected_shares(book):
     return shares
 
 
-@settings(deadline=None)
+@settings(
+    deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 @given(st.lists(st.lists(events_of(IDS), min_size=1, max_size=6), max_size=8), st.data())
-def test_groups_equal_a_direct_count(groups, data):
-    book = Book()
-    for group in groups:
-        book.record(group)
-        if data.draw(st.booleans()):
-            book.failures.forget()
-    assert book.groups() == expected(book)
-    assert +book.counted("failure_share", "word") == +expected_shares(book)
-    total = sum(n for n, _, _ in book.groups().values())
-    assert book.counted("failure_hour", "1")[1] == total
-    assert book.db.execute("SELECT count(*) FROM failure_attempt").fetchone()[0] == total
-    book.db.close()
+def test_groups_equal_a_direct_count(kind, groups, data):
+    with kind.fresh() as writer:
+        book = Book(writer.db)
+        for group in groups:
+            book.record(group)
+            if data.draw(st.booleans()):
+                book.failures.forget()
+        assert book.groups() == expected(book)
+        assert +book.counted("failure_share", "word") == +expected_shares(book)
+        total = sum(n for n, _, _ in book.groups().values())
+        assert book.counted("failure_hour", "1")[1] == total
+        assert book.db.execute("SELECT count(*) FROM failure_attempt").fetchone()[0] == total
 
 
 def test_reports_again_add_nothing(book):
@@ -190,7 +189,7 @@ def test_seen_first_and_last_whatever_came_first(book):
 
 def test_rows_about_deleted_days_are_pruned_and_counts_stay(book):
     book.record([failed(IDS[0], 2)])
-    book.db.execute("INSERT INTO day VALUES (?)", (TODAY + 1,))
+    book.db.execute("INSERT INTO day (day, layout, searched) VALUES (?, 2, 0)", (TODAY + 1,))
     assert prune(book.db, NOW_US, 10) == 1
     assert prune(book.db, NOW_US, 10) == 0
     assert book.groups() == {("ValueError", "no"): (1, 1, 0)}
