@@ -1,7 +1,7 @@
 # Queuedeck. `make` or `make help` lists what there is.
 SHELL := bash
 .DEFAULT_GOAL := help
-.PHONY: help install demo serve test chaos check lint types format bench conformance docs packages
+.PHONY: help install demo serve test test-engines chaos check lint types format bench docs packages
 
 UV = $(shell command -v uv 2>/dev/null || echo .tools/bin/uv)
 RUN = $(UV) run --locked
@@ -11,7 +11,7 @@ JOBS ?= 4
 TEST_LIMIT ?= 40m
 
 help: ## list the targets
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-9s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
 
 install: ## install everything into .venv (needs Python 3.11 or newer; fetches uv)
 	@.ci/install-uv
@@ -25,6 +25,9 @@ serve: install ## run the server on http://127.0.0.1:7717
 
 test: install packages ## run every test, with real workers and a real browser
 	timeout --kill-after=30 $(TEST_LIMIT) $(RUN) pytest -n $(JOBS) --dist loadfile
+
+test-engines: install packages ## every engine in its oldest to newest versions, also on RabbitMQ (CELLS=rq-1 for some)
+	$(RUN) python -m tests.matrix.run $(CELLS)
 
 chaos: install packages ## break things for long: kills, full disks, power cuts, bad networks
 	timeout --kill-after=30 $(TEST_LIMIT) $(RUN) pytest -m chaos tests/chaos
@@ -51,9 +54,6 @@ bench: install ## measure the hot paths; each prints one line of JSON
 	$(RUN) python -m benchmarks.live
 	$(RUN) python -m benchmarks.start
 	$(RUN) python -m benchmarks.overhead --engine celery --tasks 2000
-
-conformance: install packages ## run every engine's behaviours, record what holds (then: make docs)
-	QUEUEDECK_RECORD=1 $(RUN) pytest -n $(JOBS) --dist loadfile tests/conformance
 
 docs: install ## write the generated pages of docs/ anew
 	$(RUN) python docs/generate.py

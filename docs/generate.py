@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: AGPL-3.0-only
 """Writes docs/reference.md from the code (settings, commands, roles, events), and docs/engines.md
-and docs/capabilities.json from what the conformance suite has recorded. Run `make docs`.
+and docs/capabilities.json from what the conformance suite has recorded in the cells of the matrix.
+Run `make docs`.
 """
 
 import ast
 import json
 import re
 import sys
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,8 +17,9 @@ import click
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCS = ROOT / "docs"
-RECORD = ROOT / "tests" / "conformance" / "record.json"
-"""Written by `make conformance`."""
+MATRIX = ROOT / "tests" / "agent" / "matrix.toml"
+RECORDS = ROOT / "tests" / "matrix" / "records"
+"""Written by `make test-engines`, a file for each cell of the matrix."""
 
 
 def main() -> int:
@@ -31,56 +34,159 @@ def main() -> int:
 
 def pages() -> dict[str, str]:
     """Every generated file of docs/."""
-    record = json.loads(RECORD.read_text())
+    cells = read_cells()
     return {
         "reference.md": page(),
-        "engines.md": engines_page(record),
-        "capabilities.json": capabilities(record),
+        "engines.md": engines_page(cells),
+        "capabilities.json": capabilities(cells),
     }
 
 
-def capabilities(record: dict[str, Any]) -> str:
-    """The record for programs: engine -> behaviour -> support and reason."""
-    found = {
-        engine: {
-            name: {"support": one["support"], "reason": one["reason"]}
-            for name, one in seen["behaviours"].items()
-        }
-        for engine, seen in record.items()
-    }
+def read_cells() -> list[dict[str, Any]]:
+    """The cells of the matrix, in its order, each with its record; `behaviours` is None where it
+    was never run."""
+    cells: list[dict[str, Any]] = []
+    for cell in tomllib.loads(MATRIX.read_text())["cell"]:
+        given = {"broker": "redis", "python": "3.11", "behaviours": None, **cell}
+        record = RECORDS / f"{cell['name']}.json"
+        cells.append({**given, **json.loads(record.read_text())} if record.exists() else given)
+    return cells
+
+
+def capabilities(cells: list[dict[str, Any]]) -> str:
+    """For programs: engine -> behaviour -> support and reason on the newest version on Redis, and
+    `elsewhere` what differs from it."""
+    found: dict[str, Any] = {}
+    for engine in sorted({cell["engine"] for cell in cells}):
+        behaviours, newest = _seen_on(cells, engine)
+        found[engine] = {}
+        for name in newest:
+            (_, one), *others = behaviours[name]
+            found[engine][name] = {"support": one["support"], "reason": one["reason"]}
+            if others:
+                found[engine][name]["elsewhere"] = [
+                    {"where": where, "support": other["support"], "reason": other["reason"]}
+                    for where, other in others
+                ]
     return json.dumps(found, indent=2, sort_keys=True) + "\n"
 
 
-def engines_page(record: dict[str, Any]) -> str:
-    """The record for people: a table of behaviours by engine, then every reason."""
-    engines = sorted(record)
-    titles: dict[str, str] = {}
-    for engine in engines:
-        for name, one in record[engine]["behaviours"].items():
-            titles.setdefault(name, one["title"])
-    heads = [f"[{engine}](engines/{engine}.md) {record[engine]['version']}" for engine in engines]
-    lines = [
-        "# Engines",
-        "",
-        "Written by `make docs` from what passed in `make conformance`: real workers, a real",
-        "Redis, one list of behaviours for all. Do not edit.",
-        "",
-        "| behaviour | " + " | ".join(heads) + " |",
-        "|---" * (len(engines) + 1) + "|",
-    ]
+def engines_page(cells: list[dict[str, Any]]) -> str:
+    """For people: the versions, a table of behaviours by engine, then every reason."""
+    engines = sorted({cell["engine"] for cell in cells})
+    seen = {engine: _seen_on(cells, engine)[0] for engine in engines}
+    titles = {
+        name: one["title"]
+        for behaviours in seen.values()
+        for name, ((_, one), *_) in behaviours.items()
+    }
+    rows: list[str] = []
     reasons: list[str] = []
     for name, title in sorted(titles.items(), key=lambda item: item[1]):
-        cells: list[str] = []
+        row = [_line(title)]
         for engine in engines:
-            one = record[engine]["behaviours"].get(name)
-            cells.append(_SUPPORT[one["support"]] if one else "not tested")
-            if one and one["reason"]:
-                reasons.append(f"- {engine}, {title[0].lower()}{title[1:]}: {one['reason']}")
-        lines.append(f"| {_line(title)} | " + " | ".join(cells) + " |")
-    return "\n".join([*lines, "", *reasons]) + "\n"
+            marks: list[str] = []
+            for where, one in seen[engine].get(name, []):
+                mark = _SUPPORT[one["support"]]
+                if mark not in marks[:1]:
+                    marks.append(f"{where}: {mark}" if where else mark)
+                if one["reason"]:
+                    place = f"{engine} ({where})" if where else engine
+                    reasons.append(f"- {place}, {title[0].lower()}{title[1:]}: {one['reason']}")
+            row.append("; ".join(marks) or "not tested")
+        rows.append(_row(row))
+    heads = [f"[{engine}](engines/{engine}.md) {_range(cells, engine)}" for engine in engines]
+    return "\n".join([
+        "# Engines",
+        "",
+        "Written by `make docs` from what passed in `make test-engines`: real workers, a real",
+        "Redis, a real RabbitMQ, one list of behaviours for all. Do not edit.",
+        "",
+        "## Versions",
+        "",
+        *_versions(cells),
+        "",
+        "## Behaviours",
+        "",
+        "As on the newest version on Redis; where an older one, or RabbitMQ, differs, it says so.",
+        "",
+        _row(["behaviour", *heads]),
+        _row(["---"] * (len(engines) + 1)),
+        *rows,
+        "",
+        *reasons,
+        "",
+    ])  # fmt: skip
+
+
+def _versions(cells: list[dict[str, Any]]) -> list[str]:
+    """A row for each cell: what was run, and how it ended."""
+    rows = [_row(["engine", "version", "broker", "Python", "behaviours"]), _row(["---"] * 5)]
+    for cell in sorted(cells, key=lambda cell: cell["engine"]):
+        result = "not run"
+        version = cell["packages"][0].partition("==")[2]
+        if cell["behaviours"] is not None:
+            all_of = [one["support"] for one in cell["behaviours"].values()]
+            cannot, failed = all_of.count("impossible"), len(cell["failed"])
+            result = f"{len(all_of) - cannot} hold, {cannot} cannot"
+            result += f", {failed} failed" if failed else ""
+        rows.append(
+            _row([cell["engine"], version, _BROKERS[cell["broker"]], cell["python"], result])
+        )
+    return rows
+
+
+def _range(cells: list[dict[str, Any]], engine: str) -> str:
+    """From the oldest version that was run to the newest: `5.2.7 to 5.7.0`."""
+    ran = [cell["version"] for cell in _ran(cells, engine) if cell["broker"] == "redis"]
+    return f"{ran[0]} to {ran[-1]}"
+
+
+def _ran(cells: list[dict[str, Any]], engine: str) -> list[dict[str, Any]]:
+    return [cell for cell in cells if cell["engine"] == engine and cell["behaviours"] is not None]
+
+
+def _seen_on(
+    cells: list[dict[str, Any]], engine: str
+) -> tuple[dict[str, list[tuple[str, dict[str, str]]]], list[str]]:
+    """Behaviour -> how it is on the newest version on Redis, under an empty name, then every other
+    way it was seen, under the name of the place. Second: the behaviours, by name."""
+    ran = _ran(cells, engine)
+    base = [cell for cell in ran if cell["broker"] == "redis"][-1]
+    found: dict[str, list[tuple[str, dict[str, str]]]] = {}
+    for name, one in sorted(base["behaviours"].items()):
+        found[name] = [("", one)]
+        differ: dict[tuple[str, str], list[dict[str, Any]]] = {}
+        for cell in ran:
+            other = cell["behaviours"].get(name)
+            if other and (other["support"], other["reason"]) != (one["support"], one["reason"]):
+                differ.setdefault((other["support"], other["reason"]), []).append(cell)
+        for (support, reason), where in differ.items():
+            other = {**one, "support": support, "reason": reason}
+            found[name].append((_place(where, ran), other))
+    return found, sorted(found)
+
+
+def _place(where: list[dict[str, Any]], ran: list[dict[str, Any]]) -> str:
+    """`RabbitMQ`, when that is all of it; else the versions."""
+    broker = where[0]["broker"]
+    if broker != "redis" and where == [cell for cell in ran if cell["broker"] == broker]:
+        return _BROKERS[broker]
+    versions = [
+        f"{cell['version']} on {_BROKERS[cell['broker']]}"
+        if cell["broker"] != "redis"
+        else str(cell["version"])
+        for cell in where
+    ]
+    return ", ".join(versions)
+
+
+def _row(columns: list[str]) -> str:
+    return f"| {' | '.join(columns)} |"
 
 
 _SUPPORT = {"native": "yes", "emulated": "emulated", "impossible": "no"}
+_BROKERS = {"redis": "Redis", "rabbitmq": "RabbitMQ"}
 
 
 def page() -> str:

@@ -18,25 +18,12 @@ from typing import NamedTuple
 
 from queuedeck_agent import attach, config, wire
 from queuedeck_agent.dsn import Dsn
+from queuedeck_agent.engines import versions
 from queuedeck_agent.errors import ConfigError
 from queuedeck_agent.version import VERSION
 
 TIMEOUT_S = 10.0
 LITTLE_SPACE_BYTES = 64 << 20
-OLDEST_CELERY = (5, 2)
-"""The first version that the hooks are written for."""
-TESTED_CELERY = (5, 6)
-"""The one that the tests run with."""
-UNKNOWN_CELERY = (5, 8)
-"""The first version that nobody has tried."""
-TESTED_OTHERS = {
-    "rq": "2.12",
-    "dramatiq": "2.2",
-    "huey": "3.5",
-    "arq": "0.28",
-    "taskiq": "0.13",
-}
-"""The versions that the tests run with. Others attach as far as they have the same methods."""
 
 
 class Finding(NamedTuple):
@@ -194,7 +181,7 @@ def _local(command: list[str]) -> Iterator[Finding]:
 
 def _engines() -> Iterator[Finding]:
     """Every engine beside this Python; one is enough."""
-    found = [one for one in (_celery(), *map(_other, TESTED_OTHERS)) if one is not None]
+    found = [one for one in map(_engine, versions.TESTED) if one is not None]
     yield from found
     if not found:
         todo = "Install the agent into the environment of your workers, and run this there."
@@ -202,26 +189,15 @@ def _engines() -> Iterator[Finding]:
         yield Finding("engine", False, text, todo)
 
 
-def _celery() -> Finding | None:
-    version = _version_of("celery")
-    if not version:
-        return None
-    numbers = tuple(int(part) for part in version.split(".")[:2] if part.isdecimal())
-    if numbers == TESTED_CELERY:
-        return Finding("celery", True, f"Celery {version}")
-    todo = "It may work. The tests run with 5.6, and the agent is written for 5.2 to 5.7."
-    text = f"Celery {version}; the tests run with 5.6 only"
-    return Finding("celery", OLDEST_CELERY <= numbers < UNKNOWN_CELERY, text, todo)
-
-
-def _other(engine: str) -> Finding | None:
+def _engine(engine: str) -> Finding | None:
     version = _version_of(engine)
     if not version:
         return None
-    tested = TESTED_OTHERS[engine]
-    same = version == tested or version.startswith(f"{tested}.")
-    more = "" if same else f"; the tests run with {tested} only"
-    return Finding(engine, True, f"{engine} {version}{more}")
+    tested = versions.TESTED[engine]
+    todo = "It is observed, and no action is carried out. A newer agent may know this version."
+    if versions.within(version, tested):
+        return Finding(engine, True, f"{engine} {version}")
+    return Finding(engine, False, f"{engine} {version}; tested with {tested}", todo)
 
 
 def _version_of(package: str) -> str:

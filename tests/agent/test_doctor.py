@@ -148,7 +148,7 @@ def test_unusable_spool_is_found(spool_folder: Path, monkeypatch: pytest.MonkeyP
 def test_engine_is_found_in_the_version_of_the_tests(engine: str) -> None:
     finding = examine()[engine]
     assert finding.ok
-    assert "the tests run with" not in finding.text
+    assert "tested with" not in finding.text
 
 
 def test_celery_is_found_and_in_range() -> None:

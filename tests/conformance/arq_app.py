@@ -72,6 +72,11 @@ async def connect(queue: str) -> ArqRedis:
     return await arq.create_pool(SETTINGS, default_queue_name=queue)
 
 
+async def disconnect(pool: Any) -> None:
+    """`aclose`, or what it was called before redis-py 5."""
+    await getattr(pool, "aclose", pool.close)(close_connection_pool=True)
+
+
 def in_loop(queue: str, work: Callable[[Any], Any]) -> Any:
     """Runs `work(connection)` as a script does."""
 
@@ -80,7 +85,7 @@ def in_loop(queue: str, work: Callable[[Any], Any]) -> Any:
         try:
             return await work(pool)
         finally:
-            await pool.aclose(close_connection_pool=True)
+            await disconnect(pool)
 
     return asyncio.run(run())
 

@@ -6,7 +6,7 @@ from typing import Any
 from celery import Celery
 from tests.conformance import tasks
 
-app = Celery("conformance", broker=tasks.BROKER, backend=tasks.BROKER)
+app = Celery("conformance", broker=tasks.QUEUES, backend=tasks.BROKER)
 app.conf.update(
     task_default_queue=tasks.QUEUE,
     result_expires=300,

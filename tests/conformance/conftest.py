@@ -3,28 +3,30 @@
 
 import json
 import os
+import platform
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.conformance.harness import Harness
+from tests.conformance.harness import BROKER_NAME, Harness
 
-RECORD = Path(__file__).with_name("record.json")
-"""Engine -> version and behaviours. `make conformance` writes it; docs are made from it."""
+RECORD = os.environ.get("QUEUEDECK_RECORD", "")
+"""A file: `make test-engines` names one for each cell of the matrix; docs are made from them."""
 
-_passed: dict[str, dict[str, Any]] = {}
+_seen: dict[str, Any] = {}
+"""The record of this run: of one engine, since a cell holds one."""
 
 
 def behaviour_of(test: str) -> str:
     return test.removeprefix("test_").partition("[")[0]
 
 
-def line_of(harness: type[Harness], name: str, title: str | None) -> dict[str, str]:
+def line_of(
+    harness: type[Harness], name: str, title: str | None, version: str, broker: str
+) -> dict[str, str]:
     """What the record says of a behaviour that passed, or that is declared impossible."""
-    why = harness.impossible.get(name, "")
-    support = "impossible" if why else "emulated" if name in harness.emulated else "native"
-    reason = why or harness.emulated.get(name, "")
+    support, reason = harness.says_of(name, version, broker)
     return {"title": (title or "").strip(), "support": support, "reason": reason}
 
 
@@ -35,8 +37,9 @@ def _record(request: pytest.FixtureRequest, record_property: Callable[[str, obje
     if harness is None:
         return
     name = behaviour_of(request.node.name)
-    line = line_of(harness, name, request.function.__doc__)
-    record_property("behaviour", [harness.engine, harness.version(), name, line])
+    version = harness.version()
+    line = line_of(harness, name, request.function.__doc__, version, BROKER_NAME)
+    record_property("behaviour", [harness.engine, version, name, line])
     if line["support"] == "impossible":
         pytest.skip(line["reason"])
 
@@ -68,23 +71,26 @@ def fresh(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Callable[.
 
 
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:
-    """In the process that collects the results, also of a parallel run."""
+    """A behaviour holds when its test passed, or when it is declared impossible."""
     found = dict(report.user_properties).get("behaviour")
     if not isinstance(found, (list, tuple)) or report.when == "teardown":
         return
     engine, version, name, line = found
     if report.passed and report.when == "setup":
         return
-    ended_well = report.passed or (report.skipped and line["support"] == "impossible")
-    entry = _passed.setdefault(engine, {"version": version, "behaviours": {}})
-    if ended_well:
-        entry["behaviours"][name] = line
+    _seen.update(engine=engine, version=version)
+    behaviours, failed = _seen.setdefault("behaviours", {}), _seen.setdefault("failed", set())
+    if report.passed or (report.skipped and line["support"] == "impossible"):
+        behaviours[name] = line
+        failed.discard(name)
+    else:
+        failed.add(name)
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    """With QUEUEDECK_RECORD: replaces what the record says of the engines that ran."""
-    if not os.environ.get("QUEUEDECK_RECORD") or os.environ.get("PYTEST_XDIST_WORKER"):
+    """Writes the record: the runner of the matrix asks for it, and runs the whole file."""
+    if not RECORD or not _seen:
         return
-    record = json.loads(RECORD.read_text()) if RECORD.exists() else {}
-    record.update(_passed)
-    RECORD.write_text(json.dumps(record, indent=1, sort_keys=True) + "\n")
+    where = {"broker": BROKER_NAME, "python": ".".join(platform.python_version_tuple()[:2])}
+    record = {**_seen, **where, "failed": sorted(_seen["failed"])}
+    Path(RECORD).write_text(json.dumps(record, indent=1, sort_keys=True) + "\n")

@@ -4,7 +4,6 @@
 from typing import Any
 
 import dramatiq
-from dramatiq.brokers.redis import RedisBroker
 from dramatiq.message import Message
 from dramatiq.middleware import TimeLimit, default_middleware
 from dramatiq.results import Results
@@ -15,9 +14,22 @@ PREFIX = "tests.conformance.tasks."
 NAMES = ("add", "note", "digest", "login", "fail", "again", "sleep", "leaves")
 
 results = RedisBackend(url=tasks.BROKER, namespace=f"{tasks.QUEUE}-results")
-broker = RedisBroker(
-    url=tasks.BROKER,
-    namespace=tasks.QUEUE,
+ON_RABBITMQ = tasks.QUEUES.startswith("amqp")
+
+
+def connected(namespace: str, **options: Any) -> Any:
+    """A broker where tasks wait. RabbitMQ has no namespaces: the queue's name keeps them apart."""
+    if not ON_RABBITMQ:
+        from dramatiq.brokers.redis import RedisBroker
+
+        return RedisBroker(url=tasks.QUEUES, namespace=namespace, **options)
+    from dramatiq.brokers.rabbitmq import RabbitmqBroker
+
+    return RabbitmqBroker(url=tasks.QUEUES, confirm_delivery=True, **options)
+
+
+broker = connected(
+    tasks.QUEUE,
     middleware=[
         TimeLimit(interval=50),
         *(one() for one in default_middleware if one is not TimeLimit),

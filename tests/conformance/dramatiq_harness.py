@@ -5,11 +5,11 @@ import sys
 from typing import Any, ClassVar
 
 import dramatiq
-from dramatiq.brokers.redis import RedisBroker
 from dramatiq.message import Message
 from dramatiq.results import ResultFailure, ResultMissing
 from dramatiq.results.backends import RedisBackend
-from tests.conformance.harness import BROKER, TASKS, Call, Harness
+from tests.conformance import dramatiq_app
+from tests.conformance.harness import BROKER, BROKER_NAME, TASKS, Call, Difference, Harness
 
 from queuedeck_agent.engines.dramatiq import boot as dramatiq_boot
 from queuedeck_agent.engines.dramatiq.adapter import DramatiqEngine
@@ -29,6 +29,8 @@ class DramatiqHarness(Harness):
         "call_sealed_by_the_sender": "As for every retry: a new message.",
         "cancelled_from_the_dashboard": "Dramatiq has no cancel: the agent takes the message out "
         "of Redis; one that a worker holds is skipped when its turn comes.",
+        "cancelled_task_never_starts": "Dramatiq has no cancel: the agent takes the message out "
+        "of Redis, and workers with the agent on that host skip one that they hold.",
     }
     impossible: ClassVar[dict[str, str]] = {
         "cancelled_by_the_application": "Dramatiq has no means to cancel a message.",
@@ -38,11 +40,31 @@ class DramatiqHarness(Harness):
         "killed_in_the_middle_of_a_task": _NO_LOST,
         "lost_with_the_whole_worker": _NO_LOST,
     }
+    differences = (
+        Difference(
+            ("cancelled_from_the_dashboard",),
+            "RabbitMQ gives nobody a single message out of a queue: it is skipped when its turn "
+            "comes.",
+            broker="rabbitmq",
+        ),
+        Difference(
+            ("cancelled_task_never_starts",),
+            "Workers with the agent on that host skip it when its turn comes.",
+            "emulated",
+            "rabbitmq",
+        ),
+        Difference(
+            ("killed_in_the_middle_of_a_task", "lost_with_the_whole_worker"),
+            "Dramatiq tells nobody that a process died: RabbitMQ gives its messages out again at "
+            "once, and that start is seen.",
+            broker="rabbitmq",
+        ),
+    )
     prelude = "from tests.conformance import dramatiq_app as t"
 
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
-        self.client = RedisBroker(url=BROKER, namespace=self.queue)
+        self.client = dramatiq_app.connected(self.queue)
         self.results = RedisBackend(url=BROKER, namespace=f"{self.queue}-results")
 
     @staticmethod
@@ -70,6 +92,8 @@ class DramatiqHarness(Harness):
         return f"t.actors[{one.name!r}](*{one.args!r})"
 
     def waiting(self) -> set[str]:
+        if BROKER_NAME == "rabbitmq":
+            raise NotImplementedError
         key = f"{self.queue}:{self.queue}"
         ids = self.redis.lrange(key, 0, -1)
         messages = self.redis.hmget(f"{key}.msgs", ids) if ids else []
@@ -93,7 +117,7 @@ class DramatiqHarness(Harness):
         raise NotImplementedError
 
     def adapter(self) -> DramatiqEngine:
-        broker = RedisBroker(url=BROKER, namespace=self.queue)
+        broker = dramatiq_app.connected(self.queue)
         broker.declare_queue(self.queue)
         return _Attached(broker, "producer")
 
@@ -102,6 +126,9 @@ class DramatiqHarness(Harness):
         return names["t"].send(eval(self._message(one), names), one.delay, self.client)
 
     def clean_up(self) -> None:
+        if BROKER_NAME == "rabbitmq":
+            for name in (self.queue, f"{self.queue}.DQ", f"{self.queue}.XQ"):
+                self.client.channel.queue_delete(name)
         self.client.close()
 
     def _message(self, one: Call) -> str:

@@ -22,8 +22,12 @@ from tests.support import spool
 
 from queuedeck_agent import config, wire
 from queuedeck_agent.agent import Agent
+from queuedeck_agent.engines.versions import within
 
 BROKER = os.environ.get("TEST_BROKER", "redis://127.0.0.1:6379/14")
+QUEUES = os.environ.get("TEST_QUEUES", BROKER)
+"""Where tasks wait; the truth and the results are in Redis always."""
+BROKER_NAME = "rabbitmq" if QUEUES.startswith("amqp") else "redis"
 REPOSITORY = Path(__file__).resolve().parents[2]
 TASKS = "tests.conformance.tasks"
 E = TypeVar("E", bound=wire.Event)
@@ -67,6 +71,18 @@ def eventually(check: Callable[[], Any], seconds: float = 20.0) -> Any:
     return answer
 
 
+class Difference(msgspec.Struct, frozen=True):
+    """Where a behaviour is not what it is on the newest version, on Redis."""
+
+    behaviours: tuple[str, ...]
+    reason: str
+    support: str = "impossible"
+    broker: str = ""
+    """Only there; empty: on every one."""
+    versions: str = ""
+    """Only in this range: `<2.0`; empty: in all."""
+
+
 class Harness(ABC):
     """One worker with a queue and a spool of its own."""
 
@@ -75,6 +91,8 @@ class Harness(ABC):
     """Behaviour -> what the emulation means. Everything that is not named here is native."""
     impossible: ClassVar[dict[str, str]] = {}
     """Behaviour -> why this engine, or this adapter, cannot. It is not tested."""
+    differences: ClassVar[tuple[Difference, ...]] = ()
+    """The first that fits holds, before `emulated` and `impossible`."""
     exits_as: ClassVar[type[wire.Event]] = wire.TaskFailed
     """What becomes of a task that raises SystemExit."""
 
@@ -147,6 +165,18 @@ class Harness(ABC):
         """Removes from the broker what is not named after the queue."""
 
     # --- What is the same for all ---
+
+    @classmethod
+    def says_of(cls, behaviour: str, version: str, broker: str) -> tuple[str, str]:
+        """(`native`, `emulated` or `impossible`; the reason) in that version on that broker."""
+        for one in cls.differences:
+            fits = one.broker in ("", broker) and within(version, one.versions)
+            if behaviour in one.behaviours and fits:
+                return one.support, one.reason
+        for support, reasons in (("impossible", cls.impossible), ("emulated", cls.emulated)):
+            if behaviour in reasons:
+                return support, reasons[behaviour]
+        return "native", ""
 
     def env(self, attached: bool = True) -> dict[str, str]:
         return {
@@ -246,11 +276,11 @@ class Harness(ABC):
         found = self.events(wire.TaskEvent, task_id)
         return {(type(event).__name__, event.attempt) for event in found}
 
-    def commander(self, *allow: str) -> "Commander":
-        """Somebody who may do this."""
+    def commander(self, *allow: str, folder: Path | None = None) -> "Commander":
+        """Somebody who may do this; on the worker's host, where `folder` is the worker's spool."""
         if self._commander is not None:
             self._commander.close()
-        self._commander = Commander(self, allow)
+        self._commander = Commander(self, allow, folder or self.folder / "commander")
         return self._commander
 
     def _names(self) -> dict[str, Any]:
@@ -262,8 +292,8 @@ class Harness(ABC):
 class Commander:
     """An agent in this process, whose adapter carries out commands on the worker's tasks."""
 
-    def __init__(self, harness: Harness, allow: tuple[str, ...]) -> None:
-        self.folder = harness.folder / "commander"
+    def __init__(self, harness: Harness, allow: tuple[str, ...], folder: Path) -> None:
+        self.folder = folder
         environment = {"QUEUEDECK_SPOOL": str(self.folder), "QUEUEDECK_ALLOW": ",".join(allow)}
         self.agent = Agent(config.from_env({"QUEUEDECK_DSN": spool.dsn(), **environment}))
         self.engine = harness.adapter()
@@ -272,6 +302,8 @@ class Commander:
     def execute(self, verb: str, task_id: str, name: str, sealed: bytes = b"") -> wire.CommandDone:
         source = self.engine.info().source
         opened = self.agent.seals.open("shop", source, name, task_id, sealed) if sealed else b""
+        if verb == "cancel":  # as the agent's runner does
+            self.agent.cancelled.add([(source, task_id)])
         command = wire.CommandBody(
             "0" * 32, self.agent.family, b"", "shop", verb, source, task_id, name, 60
         )

@@ -35,7 +35,7 @@ class RqHarness(Harness):
         return [sys.executable, "-m", "rq.cli", *self.options, *place]
 
     def is_ready(self) -> bool:
-        return "subscribing to channel" in self.text
+        return "subscribing to channel" in self.text.lower()
 
     def sending(self, one: Call) -> str:
         return (

@@ -27,6 +27,8 @@ class TaskiqHarness(Harness):
         "call_sealed_by_the_sender": "As for every retry: a new id.",
         "cancelled_from_the_dashboard": "taskiq has no cancel: the agent takes the message out of "
         "the list; one that a worker holds is skipped when its turn comes.",
+        "cancelled_task_never_starts": "taskiq has no cancel: the agent takes the message out of "
+        "the list, and workers with the agent on that host skip one that they hold.",
     }
     impossible: ClassVar[dict[str, str]] = {
         "scheduled": "The brokers of Redis send at once. A task for later is in a schedule source, "

@@ -11,6 +11,8 @@ from typing import Any
 import redis
 
 BROKER = os.environ.get("TEST_BROKER", "redis://127.0.0.1:6379/14")
+QUEUES = os.environ.get("TEST_QUEUES", BROKER)
+"""Where tasks wait: that Redis, or a RabbitMQ. What they write down is in Redis always."""
 QUEUE = os.environ.get("TEST_QUEUE", "tests")
 
 

@@ -33,6 +33,8 @@ class ArqHarness(Harness):
         "call_sealed_by_the_sender": "As for every retry: a new id.",
         "cancelled_from_the_dashboard": "arq's abort needs a worker that allows it; the job is "
         "taken out of its queue instead.",
+        "cancelled_task_never_starts": "arq's abort needs a worker that allows it; the job is "
+        "taken out of its queue instead.",
         "retried_by_the_engine": "arq runs a job again when it raises `Retry`, not for exceptions.",
         "terminated": "The worker asks the job to stop, as arq's own abort does.",
     }
@@ -125,7 +127,7 @@ class _Commanding(ArqEngine):
             self.boot.unpatch()
 
     def detach(self) -> None:
-        self._run(self.connection.aclose(close_connection_pool=True))
+        self._run(arq_app.disconnect(self.connection))
         self.loop.call_soon_threadsafe(self.loop.stop)
         self.thread.join(10)
         self.loop.close()

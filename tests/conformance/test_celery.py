@@ -3,13 +3,14 @@
 
 import json
 import sys
+from collections.abc import Iterator
 from typing import Any, ClassVar
 
 import celery
 import pytest
 from celery import Celery
 from tests.conformance.behaviours import *  # noqa: F403
-from tests.conformance.harness import BROKER, Call, Harness
+from tests.conformance.harness import BROKER, BROKER_NAME, QUEUES, Call, Difference, Harness
 
 from queuedeck_agent import wire
 from queuedeck_agent.engines.celery.adapter import CeleryEngine
@@ -28,12 +29,33 @@ class CeleryHarness(Harness):
         "lost_with_the_whole_worker": "Celery acknowledges a task before it runs and keeps no list "
         "of what runs: when the whole worker is killed, nobody but the agent's silence tells.",
     }
+    differences = (
+        Difference(
+            ("cancelled_from_the_dashboard",),
+            "RabbitMQ gives nobody a single message out of a queue: the task is revoked, and "
+            "workers drop it when its turn comes.",
+            broker="rabbitmq",
+        ),
+        Difference(
+            ("cancelled_task_never_starts",),
+            "It is revoked: a worker drops it when its turn comes. Workers with the agent on that "
+            "host remember it over a restart.",
+            "emulated",
+            "rabbitmq",
+        ),
+        Difference(
+            ("expired",),
+            "Celery tells RabbitMQ when a message expires: RabbitMQ throws it away then, and tells "
+            "nobody. One that a worker holds by then is seen to expire, as on Redis.",
+            broker="rabbitmq",
+        ),
+    )
     exits_as = wire.TaskLost
     prelude = "from tests.conformance import celery_app as t"
 
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
-        self.client = Celery("client", broker=BROKER, backend=BROKER)
+        self.client = Celery("client", broker=QUEUES, backend=BROKER)
         self.client.conf.task_default_queue = self.queue
 
     @staticmethod
@@ -60,6 +82,9 @@ class CeleryHarness(Harness):
         return f"{self._signature(one)}.apply().get()"
 
     def waiting(self) -> set[str]:
+        if BROKER_NAME == "rabbitmq":
+            with self.client.connection_for_read() as connection:
+                return set(looked_at(connection.default_channel, self.queue))
         messages = self.redis.lrange(self.queue, 0, -1)
         return {json.loads(one)["headers"]["id"] for one in messages}
 
@@ -76,6 +101,10 @@ class CeleryHarness(Harness):
         return _Silent(self.client, "producer")
 
     def clean_up(self) -> None:
+        if BROKER_NAME == "rabbitmq":
+            with self.client.connection_for_write() as connection:
+                connection.default_channel.queue_delete(self.queue)
+                connection.default_channel.exchange_delete(self.queue)
         self.client.close()
 
     def _signature(self, one: Call) -> str:
@@ -89,6 +118,16 @@ class CeleryHarness(Harness):
 
     def _stored(self, task_id: str) -> dict[str, Any]:
         return json.loads(self.redis.get(f"celery-task-meta-{task_id}") or "{}")
+
+
+def looked_at(channel: Any, queue: str) -> Iterator[str]:
+    """Ids of the messages in a queue of RabbitMQ, which go back to their places."""
+    taken = []
+    while (message := channel.basic_get(queue)) is not None:
+        taken.append(message.delivery_tag)
+        yield str(message.headers["id"])
+    for tag in reversed(taken):
+        channel.basic_reject(tag, requeue=True)
 
 
 class _Silent(CeleryEngine):

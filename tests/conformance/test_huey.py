@@ -9,7 +9,7 @@ import huey
 import pytest
 from tests.conformance import huey_app
 from tests.conformance.behaviours import *  # noqa: F403
-from tests.conformance.harness import Call, Harness
+from tests.conformance.harness import Call, Difference, Harness
 
 from queuedeck_agent import wire
 from queuedeck_agent.engines.huey.adapter import HueyEngine
@@ -29,6 +29,8 @@ class HueyHarness(Harness):
         "call_sealed_by_the_sender": "As for every retry: a new id.",
         "cancelled_from_the_dashboard": "Huey only marks a task as revoked; its message is taken "
         "out of Redis and SQLite as well.",
+        "cancelled_task_never_starts": "Huey only marks a task as revoked; its message is taken "
+        "out of Redis and SQLite as well.",
         "waiting_time": "Huey's messages have no time: ours travels behind the pickled message.",
     }
     impossible: ClassVar[dict[str, str]] = {
@@ -38,6 +40,7 @@ class HueyHarness(Harness):
         "running_task_is_left_alone": _NO_STOP,
         "terminated": _NO_STOP,
     }
+    differences = (Difference(("timed_out",), "Huey has time limits since 3.0.", versions="<3.0"),)
     exits_as = wire.TaskLost
     prelude = "from tests.conformance import huey_app as t"
 
@@ -77,8 +80,11 @@ class HueyHarness(Harness):
         return None if hasattr(found, "metadata") else found
 
     def failure(self, task_id: str) -> str:
+        """Up to 2.5.3 what Huey stores as the traceback is empty."""
         found = self.app.get(task_id, peek=True)
-        return found.metadata["traceback"] if hasattr(found, "metadata") else ""
+        if not hasattr(found, "metadata"):
+            return ""
+        return f"{found.metadata['traceback']}\n{found.metadata['error']}"
 
     def cancelling(self, task: str) -> str:
         return f"{self._app}.revoke_by_id({task})"

@@ -1,24 +1,22 @@
 # SPDX-License-Identifier: AGPL-3.0-only
-"""The record that the documentation is made from says what the suite says."""
+"""The records that the documentation is made from say what the suite and the matrix say."""
 
 import importlib
-import json
-import os
-from pathlib import Path
 from typing import Any
 
 import pytest
 from tests.conformance import behaviours
-from tests.conformance.conftest import RECORD, behaviour_of, line_of
+from tests.conformance.conftest import behaviour_of, line_of
+from tests.conformance.harness import Harness
+from tests.matrix import cells
+from tests.matrix.cells import Cell
 
-pytestmark = pytest.mark.skipif(
-    "QUEUEDECK_RECORD" in os.environ, reason="this run writes the record"
-)
-ENGINES = sorted(
-    path.stem.removeprefix("test_")
-    for path in Path(__file__).parent.glob("test_*.py")
-    if path.stem != "test_record"
-)
+from queuedeck_agent.engines import versions
+
+CELLS = cells.load()
+RECORDS = cells.records()
+RECORDED = [pytest.param(one, id=one.name) for one in CELLS if one.name in RECORDS]
+ENGINES = sorted({one.engine for one in CELLS})
 BEHAVIOURS = {
     behaviour_of(name): function
     for name, function in vars(behaviours).items()
@@ -26,19 +24,49 @@ BEHAVIOURS = {
 }
 
 
-@pytest.mark.parametrize("engine", ENGINES)
-def test_record_is_up_to_date(engine: str) -> None:
-    harness = importlib.import_module(f"tests.conformance.test_{engine}").HARNESS
+def harness_of(engine: str) -> type[Harness]:
+    return importlib.import_module(f"tests.conformance.test_{engine}").HARNESS
+
+
+@pytest.mark.parametrize("cell", RECORDED)
+def test_record_says_what_the_suite_says(cell: Cell) -> None:
+    record = RECORDS[cell.name]
+    harness = harness_of(cell.engine)
     expected: dict[str, Any] = {
-        name: line_of(harness, name, function.__doc__) for name, function in BEHAVIOURS.items()
+        name: line_of(harness, name, function.__doc__, record["version"], cell.broker)
+        for name, function in BEHAVIOURS.items()
     }
-    found = json.loads(RECORD.read_text()).get(engine, {})
-    assert found.get("behaviours") == expected, "run `make conformance docs`, commit the result"
-    assert found["version"] == harness.version()
+    assert record["failed"] == []
+    assert record["behaviours"] == expected, "run `make test-engines docs`, commit the result"
+
+
+@pytest.mark.parametrize("cell", RECORDED)
+def test_record_is_of_its_cell(cell: Cell) -> None:
+    record = RECORDS[cell.name]
+    assert f"{cell.engine}=={record['version']}" == cell.packages[0]
+    found = (record["engine"], record["broker"], record["python"])
+    assert found == (cell.engine, cell.broker, cell.python)
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_supported_versions_are_those_that_were_run(engine: str) -> None:
+    """From the oldest that was run up to the next minor version after the newest."""
+    ran = [
+        RECORDS[one.name]["version"]
+        for one in CELLS
+        if one.engine == engine and one.record.exists()
+    ]
+    numbers = sorted([int(part) for part in version.split(".")] for version in ran)
+    oldest, (major, minor, *_) = numbers[0], numbers[-1]
+    upper = f"<{major}.{minor + 1}"
+    lower = {".".join(map(str, oldest[:count])) for count in (2, 3)}
+    assert versions.TESTED[engine] in {f">={one},{upper}" for one in lower}
+    assert versions.within(harness_of(engine).version(), versions.TESTED[engine])
 
 
 @pytest.mark.parametrize("engine", ENGINES)
 def test_exceptions_name_behaviours_that_exist(engine: str) -> None:
-    harness = importlib.import_module(f"tests.conformance.test_{engine}").HARNESS
-    assert {*harness.emulated, *harness.impossible} <= BEHAVIOURS.keys()
+    harness = harness_of(engine)
+    named = {name for one in harness.differences for name in one.behaviours}
+    assert {*harness.emulated, *harness.impossible, *named} <= BEHAVIOURS.keys()
     assert not harness.emulated.keys() & harness.impossible.keys()

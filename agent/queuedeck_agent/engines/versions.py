@@ -9,6 +9,17 @@ from queuedeck_agent import wire
 if TYPE_CHECKING:
     from queuedeck_agent.engines.base import Engine
 
+TESTED = {
+    "celery": ">=5.2,<5.8",
+    "rq": ">=1.16,<2.13",
+    "dramatiq": ">=1.17,<2.3",
+    "huey": ">=2.5.3,<3.6",
+    "arq": ">=0.26,<0.29",
+    "taskiq": ">=0.11.12,<0.14",
+}
+"""Engine -> versions: from the oldest that the tests run with up to the newest. See
+tests/agent/matrix.toml."""
+
 
 def within(version: str, supports: str) -> bool:
     """Whether `2.1.0` is in a range as `>=1.17,<2.3`; an empty range holds every version.
@@ -30,7 +41,7 @@ def objection(engine: "Engine") -> str:
     if within(engine.version, engine.supports):
         return ""
     return (
-        f"This agent was tested with {engine.name} {engine.supports}, and the host has "
+        f"This agent was tested with {engine.name.split()[0]} {engine.supports}, and the host has "
         f"{engine.version}: it observes tasks and carries out no commands."
     )
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from queuedeck_agent import wire
 from queuedeck_agent.agent import Agent
-from queuedeck_agent.engines import sources
+from queuedeck_agent.engines import sources, versions
 from queuedeck_agent.engines.arq.call import Arguments, Functions
 from queuedeck_agent.engines.arq.commands import Commands
 from queuedeck_agent.engines.arq.jobs import JobHooks, worker_name
@@ -22,7 +22,7 @@ _NOT_YET = "This version of the agent does not do it for arq yet."
 class ArqEngine:
     """One Redis."""
 
-    supports = ">=0.26,<0.29"
+    supports = versions.TESTED["arq"]
 
     def __init__(self, source: sources.Source, functions: Functions | None = None) -> None:
         self.source = source

@@ -10,7 +10,7 @@ from typing import Any
 
 from queuedeck_agent import wire
 from queuedeck_agent.agent import Agent
-from queuedeck_agent.engines import sources
+from queuedeck_agent.engines import sources, versions
 from queuedeck_agent.engines.celery import source as celery_source
 from queuedeck_agent.engines.celery.arguments import Arguments
 from queuedeck_agent.engines.celery.commands import STOPPABLE_POOLS, Commands
@@ -28,7 +28,7 @@ class CeleryEngine:
     """One Celery application in this process."""
 
     name = "celery"
-    supports = ">=5.6,<5.7"
+    supports = versions.TESTED["celery"]
 
     def __init__(self, app: Any, role: str, worker: Any = None) -> None:
         self.app = app

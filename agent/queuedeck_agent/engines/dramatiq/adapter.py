@@ -8,7 +8,7 @@ from typing import Any
 
 from queuedeck_agent import guard, wire
 from queuedeck_agent.agent import Agent
-from queuedeck_agent.engines import sources
+from queuedeck_agent.engines import sources, versions
 from queuedeck_agent.engines.dramatiq import source as dramatiq_source
 from queuedeck_agent.engines.dramatiq.commands import Commands
 from queuedeck_agent.engines.dramatiq.send import SendHooks
@@ -45,7 +45,7 @@ class DramatiqEngine:
     """One Dramatiq broker in this process."""
 
     name = "dramatiq"
-    supports = ">=2.2,<2.3"
+    supports = versions.TESTED["dramatiq"]
 
     sending: SendHooks
     tasks: TaskHooks

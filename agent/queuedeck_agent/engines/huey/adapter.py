@@ -10,7 +10,7 @@ from typing import Any
 
 from queuedeck_agent import wire
 from queuedeck_agent.agent import Agent
-from queuedeck_agent.engines import sources
+from queuedeck_agent.engines import sources, versions
 from queuedeck_agent.engines.huey.call import Arguments
 from queuedeck_agent.engines.huey.commands import Commands
 from queuedeck_agent.engines.huey.publish import PublishHooks
@@ -27,7 +27,7 @@ _NO_STOP = "Huey cannot stop a task that runs."
 class HueyEngine:
     """One storage."""
 
-    supports = ">=2.5.3,<4"
+    supports = versions.TESTED["huey"]
 
     def __init__(self, source: sources.Source) -> None:
         self.source = source

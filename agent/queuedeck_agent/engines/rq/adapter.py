@@ -7,6 +7,7 @@ from typing import Any
 
 from queuedeck_agent import wire
 from queuedeck_agent.agent import Agent
+from queuedeck_agent.engines import versions
 from queuedeck_agent.engines.rq.commands import Commands
 from queuedeck_agent.engines.rq.publish import PublishHooks
 from queuedeck_agent.engines.rq.run import RunHooks
@@ -25,7 +26,7 @@ class RqEngine:
     """RQ on one Redis database, in this process."""
 
     name = "rq"
-    supports = ">=2.12,<2.13"
+    supports = versions.TESTED["rq"]
 
     def __init__(self, connection: Any, role: str, worker: Any = None) -> None:
         self.connection = connection

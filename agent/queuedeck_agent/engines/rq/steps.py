@@ -9,7 +9,7 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 from queuedeck_agent import agent as agents
-from queuedeck_agent.engines.patches import Method, Patches
+from queuedeck_agent.engines.patches import Method, Patches, unwrapped
 from queuedeck_agent.engines.rq import stamp as rq_stamp
 from queuedeck_agent.engines.rq.publish import status_of
 from queuedeck_agent.guard import contained
@@ -62,6 +62,9 @@ class Steps:
         ):
             found = worker.Worker if owner is base and name not in vars(base) else owner
             patches.wrap(found, name, make)
+        cleanup = unwrapped(vars(registry.StartedJobRegistry)["cleanup"])
+        if "_handle_failure" not in cleanup.__code__.co_names:  # older ones do it all themselves
+            patches.wrap(job.Job, "set_status", self._is_given_up)
 
     # --- The job itself ---
 
@@ -201,6 +204,15 @@ class Steps:
             return original(job, *args, **kwargs)
 
         return _handle_failure
+
+    def _is_given_up(self, original: Method) -> Method:
+        def set_status(job: Any, status: Any, *args: Any, **kwargs: Any) -> Any:
+            abandons = self._cleaning()
+            if abandons is not None and getattr(status, "value", status) == "failed":
+                abandons.abandoned(job, "", retries=False)
+            return original(job, status, *args, **kwargs)
+
+        return set_status
 
     def _cleaning(self) -> "RunHooks | None":
         engine = self._boot.engine

@@ -10,7 +10,7 @@ from typing import Any
 
 from queuedeck_agent import wire
 from queuedeck_agent.agent import Agent
-from queuedeck_agent.engines import sources
+from queuedeck_agent.engines import sources, versions
 from queuedeck_agent.engines.taskiq import source as taskiq_source
 from queuedeck_agent.engines.taskiq.commands import Commands
 from queuedeck_agent.engines.taskiq.send import SendHooks
@@ -43,7 +43,7 @@ class TaskiqEngine:
     """One taskiq broker in this process."""
 
     name = "taskiq"
-    supports = ">=0.13,<0.14"
+    supports = versions.TESTED["taskiq"]
 
     sending: SendHooks
     tasks: TaskHooks
