@@ -47,6 +47,11 @@ def test_request_is_copied_into_a_thread_by_flask(shop, web):
     assert (known["route"], known["user"]) == (f"{RULE}/in-a-thread", "ann-7")
 
 
+def test_response_that_is_streamed_with_its_context_is_of_the_request(shop, web):
+    known = shop.ended("rq", sent(web, "/orders/7/streamed"))
+    assert known["route"] == f"{RULE}/streamed"
+
+
 def test_thread_that_flask_does_not_know_has_no_request(shop, web):
     known = shop.ended("rq", sent(web, "/orders/7/in-a-thread-of-its-own"))
     assert (known["route"], known["user"]) == ("", "")

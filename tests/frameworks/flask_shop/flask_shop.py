@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: AGPL-3.0-only
 """A small shop on Flask and RQ, with a factory as larger ones have it."""
 
+import json
 import os
 import threading
 
@@ -45,6 +46,16 @@ def ship_in_a_thread_of_its_own(order_id):
     thread.start()
     thread.join()
     return {"task": sent[0]}
+
+
+@orders.post("/<int:order_id>/streamed")
+def ship_streamed(order_id):
+    """The task is sent when the server reads the response."""
+
+    def answer():
+        yield json.dumps({"task": send(order_id)})
+
+    return flask.Response(flask.stream_with_context(answer()))
 
 
 def create_app():
