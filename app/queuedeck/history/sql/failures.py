@@ -112,7 +112,7 @@ class Failures:
         more, None when none ever did.
         """
         after = change.after
-        if max(after) < _SECOND and _FAILS.isdisjoint(after):
+        if never_failed(after):
             return None
         stored = self._stored(change.id) if change.before else {}
         found = dict(stored)
@@ -254,6 +254,11 @@ class Failures:
                 [(*key, n) for key, n in counted.items() if n],
             )
         self._start()
+
+
+def never_failed(facts: Facts) -> bool:
+    """Seen from afar: true for most tasks, and then no attempt failed."""
+    return max(facts) < _SECOND and _FAILS.isdisjoint(facts)
 
 
 def _words(facts: Facts, seen: Derived, attempt: int) -> set[int]:

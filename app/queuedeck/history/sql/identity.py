@@ -11,28 +11,37 @@ from hashlib import blake2b
 Ext = bytes | str
 """An id as stored. 16 bytes: a UUID with dashes; 17: the same digits without them."""
 
-_DASHED = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
-_PLAIN = re.compile(r"[0-9a-f]{32}")
+_DASHED, _PLAIN = 36, 32
+"""How long the two forms are."""
 _PREFIX = re.compile(r"[0-9a-f]{4,8}|[0-9a-f]{8}-?[0-9a-f-]*")
 
 
 def pack(task_id: str) -> tuple[int, Ext]:
     """(key, stored id) of an engine's id. Different ids may share a key: compare the stored id."""
-    length = len(task_id)
-    if length == 36 and _DASHED.fullmatch(task_id):
-        raw = bytes.fromhex(task_id.replace("-", ""))
-        return int.from_bytes(raw[:8]) >> 1, raw
-    if length == 32 and _PLAIN.fullmatch(task_id):
-        raw = bytes.fromhex(task_id)
-        return int.from_bytes(raw[:8]) >> 1, raw + b"\x00"
-    digest = blake2b(task_id.encode(), digest_size=8).digest()
-    return int.from_bytes(digest) >> 1, task_id
+    raw = _digits_of(task_id)
+    if raw is None:
+        digest = blake2b(task_id.encode(), digest_size=8).digest()
+        return int.from_bytes(digest) >> 1, task_id
+    return int.from_bytes(raw[:8]) >> 1, raw if len(task_id) == _DASHED else raw + b"\x00"
 
 
 def is_uuid(task_id: str) -> bool:
     """With dashes or without."""
-    pattern = _DASHED if len(task_id) == 36 else _PLAIN
-    return pattern.fullmatch(task_id) is not None
+    return _digits_of(task_id) is not None
+
+
+def _digits_of(task_id: str) -> bytes | None:
+    """The 16 bytes of a UUID, if the id is one and can be told from them letter by letter."""
+    digits = task_id
+    if len(task_id) == _DASHED and task_id[8:24:5] == "----":
+        digits = task_id.replace("-", "")
+    if len(digits) != _PLAIN or digits != digits.lower():
+        return None
+    try:
+        raw = bytes.fromhex(digits)
+    except ValueError:
+        return None
+    return raw if len(raw) == 16 else None  # Spaces are no digits, but no errors either.
 
 
 def unpack(ext: Ext) -> str:

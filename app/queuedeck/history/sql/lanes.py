@@ -3,6 +3,7 @@
 
 import json
 from collections.abc import Iterator, Sequence
+from typing import cast
 
 import msgspec
 
@@ -14,6 +15,10 @@ KEPT_RAW_BYTES = 4096
 """So much of a spoilt record is kept."""
 KEPT_SPOILT = 1000
 """So many spoilt records of a project are kept; all are counted."""
+
+
+_OTHERS = frozenset({Poison, wire.Loss, wire.CommandDone, wire.CommandFailed})
+"""Records that are neither about tasks nor about sources."""
 
 
 class Counts(msgspec.Struct):
@@ -51,6 +56,17 @@ class Lanes:
             self._early.add(batch.lane)
             return
         counts = self._counts.setdefault(batch.project_id, Counts())
+        if batch.first > committed and _OTHERS.isdisjoint(map(type, batch.events)):
+            counts.events += len(batch.events)
+            yield from cast("list[wire.TaskEvent | wire.SourceSeen]", batch.events)
+        else:
+            yield from self._sort_out(batch, committed, counts)
+        self._move(batch, max(committed, batch.last))
+
+    def _sort_out(
+        self, batch: Batch, committed: int, counts: Counts
+    ) -> Iterator[wire.TaskEvent | wire.SourceSeen]:
+        """For a batch of which part is stored already, or that has other records as well."""
         number = batch.first - 1
         for event in batch.events:
             number += numbers_of(event)
@@ -61,7 +77,6 @@ class Lanes:
                 yield event
             else:
                 self._keep(batch, event, number, committed, counts)
-        self._move(batch, max(committed, batch.last))
 
     def note_time(self, project_id: int, at_us: int) -> None:
         """Tell when an event of the project happened."""

@@ -10,7 +10,7 @@ from queuedeck.history.derive import Derived
 from queuedeck.history.facts import AnyFact
 from queuedeck.history.sql import failures, rollups
 from queuedeck.history.sql.database import Database
-from queuedeck.history.sql.failures import Change, Failures
+from queuedeck.history.sql.failures import Change, Failures, never_failed
 from queuedeck.history.sql.rollups import Rollups
 from queuedeck.history.sql.tasks import Task
 
@@ -35,6 +35,8 @@ class Ledger:
         """
         project, source, _ = task.identity
         self._rollups.count(project, source, task.before, task.facts, seen)
+        if never_failed(task.facts):
+            return None
         change = Change(project, task.id, task.before, task.facts, seen)
         return self._failures.count(change, traceback_of)
 

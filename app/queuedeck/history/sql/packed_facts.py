@@ -50,19 +50,22 @@ class _Shape:
     """How facts of one kind are taken apart and put together."""
 
     def __init__(self, kind: type[AnyFact], order: str) -> None:
-        usual, _, rare = order.partition("|")
-        names = [*usual.split(), *rare.split()]
+        usual, _, rare = (part.split() for part in order.partition("|"))
+        names = [*usual, *rare]
         own = [name for name in kind.__struct_fields__ if name not in _HEAD]
         fields = {field.name: field.default for field in msgspec.structs.fields(kind)}
         self.kind = kind
         self.values: Callable[[Fact], tuple[Any, ...]] = attrgetter(*names)
         self.defaults = tuple(_MISSING.get(name, fields[name]) for name in names)
-        self.usual = len(usual.split())
+        self.usual = len(usual)
         self.no_rare = self.defaults[self.usual :]
-        self.in_order = itemgetter(*(names.index(name) for name in own))
+        self.in_order = itemgetter(*(_BEFORE + names.index(name) for name in own))
+        """From a row, with the defaults of what it leaves out."""
 
 
 _MISSING: dict[str, object] = {"name": 0, "published_us": None}
+_BEFORE = 2
+"""In a row, key and time come before the values."""
 _SHAPES = {kind.kind_no: _Shape(kind, order) for kind, order in _ORDERS.items()}
 
 
@@ -98,9 +101,9 @@ def _pack(fact: AnyFact, base: int) -> tuple[Any, ...]:
 
 
 def _unpack(row: list[Any], base: int) -> AnyFact:
-    key, after, *values = row
+    key, after = row[0], row[1]
     shape = _SHAPES[key & _KIND_MASK]
-    values += shape.defaults[len(values) :]
+    row += shape.defaults[len(row) - _BEFORE :]
     if shape.kind is Started:
-        values[0] = 0 if values[0] is None else values[0] + base
-    return shape.kind(base + after, key >> KIND_BITS, *shape.in_order(values))
+        row[_BEFORE] = 0 if row[_BEFORE] is None else row[_BEFORE] + base
+    return shape.kind(base + after, key >> KIND_BITS, *shape.in_order(row))

@@ -73,7 +73,7 @@ class Recent:
     def keep(self, identity: Identity, tasks: list[Task]) -> None:
         """Those of a group that was written, if one of them is open."""
         live = tasks[:LIVE_GENERATIONS]
-        if any(task.state < FIRST_FINAL for task in live):
+        if live[0].state < FIRST_FINAL or any(task.state < FIRST_FINAL for task in live):
             self._tasks[identity] = live
 
     def shrink(self) -> None:
@@ -159,7 +159,9 @@ class Tasks:
 
     def find_or_open(self, identity: Identity, key: int, fact: AnyFact, day: int) -> Task:
         """The task that a fact belongs to; a new one is filed under `day`."""
-        generations = self._found.setdefault(identity, [])
+        generations = self._found.get(identity)
+        if generations is None:
+            generations = self._found[identity] = []
         generation = generation_of(fact, [(task.generation, task.facts) for task in generations])
         for task in generations:
             if task.generation == generation:
@@ -183,6 +185,6 @@ class Tasks:
 def identify(memory: Memory, project: int, source: Source, task_id: str) -> tuple[Identity, int]:
     """The identity of a task and its search key."""
     key, ext = memory.pack_id(task_id)
-    if not source.text_ids and not is_uuid(task_id):
+    if isinstance(ext, str) and not source.text_ids and not is_uuid(task_id):
         memory.mark_text_ids(source)
     return (project, source.id, ext), key

@@ -6,10 +6,10 @@ The write path is three files: here a group becomes facts, `tasks.py` finds the 
 `changes.py` turns the changed tasks into rows.
 """
 
+from collections import defaultdict
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from functools import partial
-from typing import NamedTuple
 
 from queuedeck.clock import DAY_US, MINUTE_US, Clock
 from queuedeck.errors import NotFound
@@ -124,13 +124,8 @@ class Writer:
         self.db.close()
 
 
-class _Seen(NamedTuple):
-    """A new fact on its way into the tables."""
-
-    event: wire.TaskEvent
-    source: Source
-    identity: Identity
-    key: int
+_Seen = tuple[wire.TaskEvent, Source, Identity, int]
+"""A new fact on its way into the tables, and the search key of its identity."""
 
 
 class _Group:
@@ -156,9 +151,9 @@ class _Group:
 
     def record(self) -> Recorded:
         seen = self._read_events()
-        self._tasks.load({one.identity: one.key for one in seen})
+        self._tasks.load({identity: key for _, _, identity, key in seen})
         for one in seen:
-            self._add(one)
+            self._add(*one)
         for task in self._tasks.changed():
             self._changes.add_task(task)
         self._changes.add_superseded(self._tasks.superseded)
@@ -174,22 +169,25 @@ class _Group:
         seen: list[_Seen] = []
         for batch in self._group:
             project = batch.project_id
+            newest_us = -1
             for event in self._lanes.new_events(batch):
                 if isinstance(event, wire.SourceSeen):
                     self._memory.name_source(project, event)
                     continue
                 source = self._memory.source(project, event.source)
-                identity, key = identify(self._memory, project, source, event.task_id)
-                seen.append(_Seen(event, source, identity, key))
+                seen.append(
+                    (event, source, *identify(self._memory, project, source, event.task_id))
+                )
+                if event.at_us > newest_us:
+                    newest_us = event.at_us
+            if newest_us >= 0:
+                self._lanes.note_time(project, min(newest_us, self._latest_us))
         return seen
 
-    def _add(self, seen: _Seen) -> None:
-        event, source, identity, key = seen
+    def _add(self, event: wire.TaskEvent, source: Source, identity: Identity, key: int) -> None:
         project = identity[0]
-        at_us = min(event.at_us, self._latest_us)
-        self._lanes.note_time(project, at_us)
         fact = fact_of(event, self._intern(project))
-        day = max(at_us // DAY_US, self._first_day)
+        day = max(min(event.at_us, self._latest_us) // DAY_US, self._first_day)
         task = self._tasks.find_or_open(identity, key, fact, day)
         left_over = merge(task.facts, fact)
         if left_over:
@@ -209,7 +207,7 @@ class _Group:
 
 
 def _changed(seen: Sequence[_Seen]) -> dict[int, set[tuple[str, str]]]:
-    changed: dict[int, set[tuple[str, str]]] = {}
-    for one in seen:
-        changed.setdefault(one.identity[0], set()).add((one.source.engine, one.event.task_id))
+    changed: dict[int, set[tuple[str, str]]] = defaultdict(set)
+    for event, source, identity, _ in seen:
+        changed[identity[0]].add((source.engine, event.task_id))
     return changed
