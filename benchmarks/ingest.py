@@ -5,7 +5,8 @@ connection before they have read what was acknowledged. What was stored is then 
 of JSON.
 
     uv run python -m benchmarks.ingest --database sqlite --seconds 20 --connections 4
-    uv run python -m benchmarks.ingest --in-process    # without the network, by table
+    uv run python -m benchmarks.ingest --database postgres
+    uv run python -m benchmarks.ingest --in-process    # SQLite without the network, by table
 """
 
 import argparse
@@ -22,6 +23,7 @@ from pathlib import Path
 
 import msgspec
 from benchmarks import inprocess
+from benchmarks.database import add_options, database_cpu_s, database_for
 from benchmarks.load import Shape, Until, records
 from benchmarks.sender import Report, Sender
 from benchmarks.server import Access, Server
@@ -59,10 +61,11 @@ def main() -> None:
     if options.in_process:
         inprocess.main(options.tasks)
         return
-    if options.database == "postgres":
-        raise SystemExit("Postgres is not supported yet: there is only the SQLite store.")
-    with tempfile.TemporaryDirectory(prefix="queuedeck-bench-") as place:
-        server = Server(Path(place))
+    with (
+        database_for(options) as url,
+        tempfile.TemporaryDirectory(prefix="queuedeck-bench-") as place,
+    ):
+        server = Server(Path(place), url)
         try:
             server.start()
             report = _measure(server, options)
@@ -74,7 +77,7 @@ def main() -> None:
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--database", choices=("sqlite", "postgres"), default="sqlite")
+    add_options(parser)
     parser.add_argument("--seconds", type=float, default=20)
     parser.add_argument("--connections", type=int, default=4)
     parser.add_argument("--processes", type=int, default=1, help="generators")
@@ -107,13 +110,14 @@ def _measure(server: Server, options: argparse.Namespace) -> dict[str, object]:
     memory, stop = [server.pss_mb()], threading.Event()
     watch = threading.Thread(target=_watch, args=(server, memory, stop), daemon=True)
     watch.start()
-    cpu = server.cpu_s()
+    cpu, database_cpu = server.cpu_s(), database_cpu_s(server.settings)
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(options.processes, context) as pool:
         told = [pool.submit(generate, plan) for plan in plans]
         limit = time.monotonic() + options.seconds + DRAIN_S + 60
         answers = [each.result(limit - time.monotonic()) for each in told]
     cpu = server.cpu_s() - cpu
+    database_cpu = database_cpu_s(server.settings) - database_cpu
     stop.set()
     watch.join(10)
     lanes = [
@@ -126,6 +130,7 @@ def _measure(server: Server, options: argparse.Namespace) -> dict[str, object]:
         "lanes": lanes,
         "took": took,
         "cpu": cpu,
+        "database_cpu": database_cpu,
         "memory": max(memory),
         "generator_cpu": sum(answer.cpu_s for answer in answers),
     }
@@ -177,6 +182,7 @@ def _summary(server: Server, report: dict[str, object], checked: Stored) -> dict
         "ack_p50_ms": round(waits[len(waits) // 2], 1),
         "ack_p99_ms": round(waits[int(len(waits) * 0.99)], 1),
         "server_cpu_us_per_event": round(cpu / acked * 1e6, 1),
+        "database_cpu_us_per_event": round(float(str(report["database_cpu"])) / acked * 1e6, 1),
         "generator_cpu_us_per_event": round(float(str(report["generator_cpu"])) / acked * 1e6, 1),
         "pss_mb": round(float(str(report["memory"]))),
         "bytes_per_task": round(server.history_bytes() / max(1, checked.tasks)),

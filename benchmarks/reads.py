@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: AGPL-3.0-only
 """How long the pages and the API take over many tasks, while events come in. One line of JSON.
 
-    uv run python -m benchmarks.reads --database sqlite --tasks 1000000
+    uv run python -m benchmarks.reads --database sqlite|postgres --tasks 1000000
 
 The tasks are written by the product's own writer, spread over `--days`, then asked for over HTTP.
 What this version does not offer is left out.
@@ -25,6 +25,7 @@ from pathlib import Path
 from urllib.parse import quote, urlencode, urlsplit
 
 import msgspec
+from benchmarks.database import add_options, database_for, history_of
 from benchmarks.load import (
     ENDED,
     NAMES,
@@ -44,7 +45,6 @@ from benchmarks.server import Access, Server
 
 from queuedeck.clock import DAY_US, now_us
 from queuedeck.history.records import Batch, Poison
-from queuedeck.history.sqlite.store import SqliteHistory
 from queuedeck_agent import wire
 
 GROUP_TASKS = 1_500
@@ -62,10 +62,11 @@ Ask = Callable[[int], str]
 
 def main() -> None:
     options = _options()
-    if options.database == "postgres":
-        raise SystemExit("Postgres is not supported yet: there is only the SQLite store.")
-    with tempfile.TemporaryDirectory(prefix="queuedeck-bench-", dir=options.folder) as place:
-        server = Server(Path(place))
+    with (
+        database_for(options) as url,
+        tempfile.TemporaryDirectory(prefix="queuedeck-bench-", dir=options.folder) as place,
+    ):
+        server = Server(Path(place), url)
         began = time.perf_counter()
         ids = asyncio.run(fill(server, options.tasks, options.days))
         filled_s = time.perf_counter() - began
@@ -77,6 +78,7 @@ def main() -> None:
         finally:
             server.stop()
         report = {
+            "database": options.database,
             "tasks": options.tasks,
             "days": options.days,
             "events_per_second": options.rate,
@@ -91,7 +93,7 @@ def main() -> None:
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--database", choices=("sqlite", "postgres"), default="sqlite")
+    add_options(parser)
     parser.add_argument("--tasks", type=int, default=1_000_000)
     parser.add_argument("--days", type=int, default=30)
     parser.add_argument("--rate", type=float, default=5_000, help="events a second meanwhile")
@@ -102,7 +104,7 @@ def _options() -> argparse.Namespace:
 
 async def fill(server: Server, tasks: int, days: int) -> list[str]:
     """Write finished tasks, oldest first; some of their ids, of all ages."""
-    history = SqliteHistory(server.settings.history_db)
+    history = history_of(server.settings)
     await history.open()
     ids, first, kept = task_ids(0), 1, list[str]()
     newest, step = now_us() - 60_000_000, days * DAY_US // tasks

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import msgspec
 import psutil
+from benchmarks.database import history_bytes
 
 from queuedeck import folder
 from queuedeck.db.engine import ControlDb
@@ -52,9 +53,9 @@ class Access(msgspec.Struct, frozen=True):
 class Server:
     """One server on a folder; `start` after the folder was filled, if it is to be."""
 
-    def __init__(self, place: Path) -> None:
+    def __init__(self, place: Path, database_url: str = "") -> None:
         self._place = place
-        self.settings = Settings(data=place / "data", port=free_port())
+        self.settings = Settings(data=place / "data", port=free_port(), database_url=database_url)
         folder.prepare(self.settings.data)
         self.access = asyncio.run(_provision(self.settings))
         self._child: Child | None = None
@@ -65,6 +66,7 @@ class Server:
             "QUEUEDECK_DATA": str(self.settings.data),
             "QUEUEDECK_PORT": str(self.settings.port),
             "QUEUEDECK_DSN": "",
+            "QUEUEDECK_DATABASE_URL": self.settings.database_url,
         }
         began = time.perf_counter()
         command = [sys.executable, "-m", "queuedeck", "serve"]
@@ -92,8 +94,8 @@ class Server:
         return "" if self._child is None else self._child.tail()
 
     def history_bytes(self) -> int:
-        """The size of the history on disk. Call after `stop`, which folds the log into the file."""
-        return sum(file.stat().st_size for file in self.settings.data.glob("history*"))
+        """The size of the history on disk. Call after `stop`."""
+        return history_bytes(self.settings)
 
     def _processes(self) -> list[psutil.Process]:
         assert self._child is not None
@@ -111,7 +113,7 @@ class Server:
 
 async def _provision(settings: Settings) -> Access:
     keyring = load_or_create(settings.data / folder.KEY_NAME, settings.secret)
-    db = ControlDb(settings.control_db)
+    db = ControlDb(settings.control)
     await db.open()
     try:
         project = await create_project(db, keyring, "Shop", BY)

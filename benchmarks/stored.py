@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from itertools import islice
 
 import msgspec
+from benchmarks.database import history_of
 from benchmarks.load import ENDED, PUBLISHED, STARTED, Shape, blocks, order, task_ids
 from benchmarks.sender import Report
 from benchmarks.server import Server
 
 from queuedeck.history.records import TaskFilter, TaskRow
-from queuedeck.history.sqlite.store import SqliteHistory
 from queuedeck.history.store import History
 
 PAGE = 2_000
@@ -35,8 +35,8 @@ class Stored(msgspec.Struct, frozen=True):
 
 
 async def read_back(server: Server, lanes: Sequence[tuple[Shape, Report]]) -> Stored:
-    """Open the files of a server that has stopped."""
-    history = SqliteHistory(server.settings.history_db)
+    """Open what a server that has stopped has written."""
+    history = history_of(server.settings)
     await history.open()
     try:
         return await _compare(history, server.access.project_id, lanes)

@@ -10,8 +10,19 @@ import sys
 
 import pytest
 from tests.support.e2e_worker import REPOSITORY
+from tests.support.postgres import server_url
 
 pytestmark = pytest.mark.e2e
+
+
+BOTH = pytest.mark.parametrize("database", ["sqlite", "postgres"])
+
+
+def where(database):
+    """The options that say where the data is."""
+    if database == "sqlite":
+        return ("--database", "sqlite")
+    return ("--database", "postgres", "--postgres", server_url())
 
 
 def bench(name, *options):
@@ -30,8 +41,10 @@ def report(done):
     return json.loads(done.stdout.splitlines()[-1])
 
 
-def test_ingest_stores_all_that_was_acknowledged():
-    found = report(bench("ingest", "--seconds", "1", "--block", "200", "--cut-every", "0.3"))
+@BOTH
+def test_ingest_stores_all_that_was_acknowledged(database):
+    short = ("--seconds", "1", "--block", "200", "--cut-every", "0.3")
+    found = report(bench("ingest", *where(database), *short))
     assert found["acked_events"] == found["stored_events"] > 0
     assert (found["lost"], found["duplicated"], found["violations"]) == (0, 0, [])
     assert found["cuts"] > 0
@@ -42,8 +55,10 @@ def test_ingest_in_process_counts_its_events():
     assert report(bench("ingest", "--in-process", "--tasks", "400"))["events"] == 1_604
 
 
-def test_reads_measures_what_exists():
-    found = report(bench("reads", "--tasks", "2000", "--repeats", "2", "--rate", "200"))
+@BOTH
+def test_reads_measures_what_exists(database):
+    short = ("--tasks", "2000", "--repeats", "2", "--rate", "200")
+    found = report(bench("reads", *where(database), *short))
     assert {"first page", "task and its timeline", "page: tasks"} <= found["queries"].keys()
 
 
@@ -51,10 +66,3 @@ def test_live_hears_of_events():
     found = report(bench("live", "--browsers", "2", "--rate", "100", "--seconds", "2"))
     assert found["streams_only"]["hint_ms"]["p50"] > 0
     assert found["with_task_list_open"]["pages_per_second"] > 0
-
-
-@pytest.mark.parametrize("name", ["ingest", "reads"])
-def test_postgres_is_refused_while_there_is_no_store_for_it(name):
-    done = bench(name, "--database", "postgres")
-    assert done.returncode == 1
-    assert "Postgres is not supported yet" in done.stderr
