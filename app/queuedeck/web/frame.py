@@ -18,6 +18,7 @@ _LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 _PLACE_NEEDS = {
     "Tasks": Permission.READ_TASKS,
     "Errors": Permission.READ_TASKS,
+    "Queues": Permission.READ_TASKS,
     "Trends": Permission.READ_TASKS,
     "Agents": Permission.READ_AGENTS,
     "Connect": Permission.CONNECT_AGENTS,

@@ -51,6 +51,10 @@ def failure(project: str, group: int) -> str:
     return f"/p/{project}/errors/{group}"
 
 
+def queues(project: str) -> str:
+    return f"/p/{project}/queues"
+
+
 def agents(project: str) -> str:
     return f"/p/{project}/agents"
 

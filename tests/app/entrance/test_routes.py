@@ -48,6 +48,8 @@ DECLARED = {
     "GET /api/v1/projects/{project}/trends/tasks": "tasks:read",
     "GET /api/v1/projects/{project}/errors": "tasks:read",
     "GET /api/v1/projects/{project}/errors/{group}": "tasks:read",
+    "GET /api/v1/projects/{project}/queues": "tasks:read",
+    "GET /p/{project}/queues": "tasks:read",
     "GET /p/{project}/trends": "tasks:read",
     "GET /p/{project}/errors": "tasks:read",
     "GET /p/{project}/errors/{group}": "tasks:read",

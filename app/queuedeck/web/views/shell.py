@@ -59,6 +59,7 @@ def places(project: str, current: str, allowed: set[str]) -> tuple[Place, ...]:
     known = (
         ("Tasks", "tasks", urls.tasks(project)),
         ("Errors", "errors", urls.failures(project)),
+        ("Queues", "queues", urls.queues(project)),
         ("Trends", "trends", urls.trends(project)),
         ("Agents", "workers", urls.agents(project)),
         ("Connect", "plus", urls.connect(project)),
