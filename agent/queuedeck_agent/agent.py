@@ -11,6 +11,7 @@ import logging
 import os
 import socket
 import sys
+import threading
 import time
 from typing import TYPE_CHECKING
 
@@ -34,6 +35,10 @@ log = logging.getLogger("queuedeck_agent")
 _ROLES = ("", "producer", "scheduler", "worker")
 
 _current: "Agent | None" = None
+_starting = threading.RLock()
+"""Adapters of several engines, and the first requests of a web process, start it side by side."""
+_PATIENCE_S = 1.0
+"""A process that was forked while another thread held the lock would wait for ever."""
 
 
 def current() -> "Agent | None":
@@ -44,11 +49,18 @@ def current() -> "Agent | None":
 def start(config: settings.Config | None = None) -> "Agent":
     """Starts the agent of this process, once; raises `ConfigError` for unusable settings."""
     global _current
-    if _current is None:
-        _show_log()
-        _current = Agent(config or settings.from_env())
-        atexit.register(_stop_at_exit)
-    return _current
+    if _current is not None:
+        return _current
+    is_turn = _starting.acquire(timeout=_PATIENCE_S)
+    try:
+        if _current is None:
+            _show_log()
+            _current = Agent(config or settings.from_env())
+            atexit.register(_stop_at_exit)
+        return _current
+    finally:
+        if is_turn:
+            _starting.release()
 
 
 class Agent:
