@@ -47,7 +47,7 @@ def test_scheduled_task_is_due_and_not_queued(detail):
 
 def test_date_of_a_retry_is_no_schedule(detail):
     strip = machine(changed(detail, eta_us=NOW_US))
-    assert strip.scheduled.note == "no delay asked"
+    assert strip.scheduled.note == "no delay"
 
 
 def test_task_of_a_sender_without_agent_says_so(detail):

@@ -20,6 +20,7 @@ from tests.support.pages import (
 )
 
 from queuedeck.domain.accounts.permissions import Role
+from queuedeck.web.views.strip import BAR_WIDTH, HEIGHT, LEAST_BARS
 from queuedeck_agent import wire
 
 
@@ -77,6 +78,13 @@ async def test_strip_draws_outcomes_and_links_their_time(serving, project, ann):
     page = (await ann.get(link)).text
     assert "capture_payment" in page
     assert "send_receipt" not in page
+
+
+async def test_strip_of_a_single_moment_is_a_thin_bar_at_its_end(serving, project, ann):
+    await record(serving, project, *a_failed_task())
+    strip = (await ann.get(f"/p/{project.slug}/tasks/histogram")).text
+    assert f'viewBox="0 0 {LEAST_BARS * BAR_WIDTH} {HEIGHT}"' in strip
+    assert f'd="M{LEAST_BARS * BAR_WIDTH - BAR_WIDTH // 2} ' in strip
 
 
 @pytest.mark.parametrize("part", ["facets", "histogram"])

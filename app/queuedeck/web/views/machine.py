@@ -91,7 +91,7 @@ def _due_us(row: TaskRow, first_start: int | None) -> int | None:
 def _scheduled(row: TaskRow, due_us: int | None) -> Node:
     word = STATE_WORDS[TaskState.SCHEDULED]
     if due_us is None:
-        return Node("scheduled", word, note="no delay asked")
+        return Node("scheduled", word, note="no delay")
     return Node("scheduled", word, True, moment_clock(row.published_us or row.seen_us))
 
 

@@ -12,6 +12,8 @@ from queuedeck.web.format import Moment, joined, moments_between, plural, utc
 from queuedeck.web.views.words import STATE_WORDS
 
 BAR_WIDTH = 10
+LEAST_BARS = 30
+"""A few bars would fill the strip as blocks: then it begins earlier, with nothing."""
 HEIGHT = 46
 _LAYERS = {
     "ok": (TaskState.SUCCEEDED,),
@@ -57,6 +59,7 @@ def no_strip(question: TaskFilter, project: str) -> StripView:
 
 
 def strip_view(question: TaskFilter, found: Histogram, project: str) -> StripView:
+    found = _widened(found)
     most = max((sum(bar.states.values()) for bar in found.bars), default=1)
     end_us = found.from_us + found.count * found.bar_us
     matches = plural(found.looked_at, "match", "matches")
@@ -69,6 +72,18 @@ def strip_view(question: TaskFilter, found: Histogram, project: str) -> StripVie
         note="" if found.is_complete else f"the newest {matches}",
         load_url="",
         fresh_url=urls.histogram(project, to_text(question)),
+    )
+
+
+def _widened(found: Histogram) -> Histogram:
+    missing = LEAST_BARS - found.count
+    if missing <= 0 or not found.bars:
+        return found
+    return msgspec.structs.replace(
+        found,
+        from_us=found.from_us - missing * found.bar_us,
+        count=LEAST_BARS,
+        bars=[msgspec.structs.replace(bar, at=bar.at + missing) for bar in found.bars],
     )
 
 
