@@ -12,7 +12,7 @@ from queuedeck.demo.client import Client
 from queuedeck.demo.operator import Operator
 from queuedeck.demo.tally import Counts, Tally
 
-KINDS = ("sent", "ran", "succeeded", "failed")
+KINDS = ("sent", "ran", "ran_again", "succeeded", "failed")
 
 
 def count(
@@ -50,18 +50,20 @@ def count(
 def _counts(
     notes: list[frozenset[str]], tasks: list[dict[str, Any]], engine: str, operator: Operator
 ) -> Counts:
-    sent, ran, succeeded, failed = notes
+    sent, ran, ran_again, succeeded, failed = notes
     cancelled = frozenset(i for name, i in operator.cancelled if name == engine)
     retried = frozenset(i for name, i in operator.retried if name == engine)
     return Counts(
         # The agent sends a retry's original bytes by itself: its command says under which id.
         sent=sent | retried,
         ran=ran,
+        ran_again=ran_again,
         succeeded=succeeded,
         # Every attempt that fails is noted, and not all are the last.
         failed=failed - succeeded - cancelled,
         stored={task["task_id"]: task["state"] for task in tasks},
         cancelled=cancelled,
         retried=retried,
-        repeated=sum(1 for task in tasks if task["attempt"] > 1 or task["retried_as"]),
+        attempted_again=frozenset(task["task_id"] for task in tasks if task["attempt"] > 1),
+        retried_as={task["task_id"]: task["retried_as"] for task in tasks if task["retried_as"]},
     )

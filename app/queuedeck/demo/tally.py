@@ -25,6 +25,8 @@ class Counts(msgspec.Struct, frozen=True, kw_only=True):
     counts once."""
     ran: frozenset[str]
     """Began to run, as the shop's own hooks and functions noted."""
+    ran_again: frozenset[str]
+    """Those that began more than once: the engine retried them."""
     succeeded: frozenset[str]
     failed: frozenset[str]
     """How they ended, as noted there too."""
@@ -34,8 +36,10 @@ class Counts(msgspec.Struct, frozen=True, kw_only=True):
     """The tasks for which a cancel command was accepted."""
     retried: frozenset[str]
     """The new tasks of the retry commands that are done."""
-    repeated: int
-    """How many stored tasks had more than one attempt, or were retried by the operator."""
+    attempted_again: frozenset[str]
+    """The stored tasks with more than one attempt."""
+    retried_as: Mapping[str, str]
+    """Task id -> the new task, for stored tasks that were retried by the operator."""
 
     @property
     def numbers(self) -> dict[str, int]:
@@ -48,7 +52,7 @@ class Counts(msgspec.Struct, frozen=True, kw_only=True):
             "succeeded": states["succeeded"],
             "failed": states["failed"],
             "cancelled": states["cancelled"],
-            "retried": self.repeated,
+            "retried": len(self.attempted_again | frozenset(self.retried_as)),
         }
 
 
@@ -115,8 +119,10 @@ def report(tally: Tally) -> dict[str, Any]:
 def _of_engine(counts: Counts) -> list[str]:
     """The identity: ids sent == ids ran == ids stored. It holds with cancelled tasks too, as the
     operator cancels only those whose first attempt ran and noted so, and which wait for their next.
-    And the outcomes: those that noted that they succeeded or failed are stored so, those that were
-    cancelled by a command are stored so (so they did not run to an end), and no others.
+    The retries: those that ran again are stored with several attempts, and those that a command
+    made are stored as such. The outcomes: those that noted that they succeeded or failed are stored
+    so, those that were cancelled by a command are stored so (so they did not run to an end), and no
+    others.
     """
     if not counts.sent:
         return ["Nothing was sent."]
@@ -127,6 +133,12 @@ def _of_engine(counts: Counts) -> list[str]:
     return [
         *_compare("stored by the server", frozenset(counts.stored), "sent", counts.sent),
         *_compare("run", counts.ran, "sent", counts.sent),
+        *_compare(
+            "stored with several attempts", counts.attempted_again, "run again", counts.ran_again
+        ),
+        *_compare(
+            "stored as a retry", frozenset(counts.retried_as.values()), "retried", counts.retried
+        ),
         *_compare("stored as succeeded", in_state["succeeded"], "succeeded", counts.succeeded),
         *_compare("stored as failed", in_state["failed"], "failed", counts.failed),
         *_compare(

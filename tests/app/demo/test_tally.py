@@ -9,22 +9,26 @@ from queuedeck.demo.tally import Counts, Tally, disagreements, report
 CELERY = Counts(
     sent=frozenset("abcde"),
     ran=frozenset("abcde"),
+    ran_again=frozenset("ab"),
     succeeded=frozenset("abd"),
     failed=frozenset("c"),
     stored={"a": "succeeded", "b": "succeeded", "c": "failed", "d": "succeeded", "e": "cancelled"},
     cancelled=frozenset("e"),
     retried=frozenset("d"),
-    repeated=2,
+    attempted_again=frozenset("ab"),
+    retried_as={"c": "d"},
 )
 RQ = Counts(
     sent=frozenset("xy"),
     ran=frozenset("xy"),
+    ran_again=frozenset("x"),
     succeeded=frozenset("x"),
     failed=frozenset("y"),
     stored={"x": "succeeded", "y": "failed"},
     cancelled=frozenset(),
     retried=frozenset(),
-    repeated=1,
+    attempted_again=frozenset("x"),
+    retried_as={},
 )
 AGREE = Tally(
     engines={"celery": CELERY, "rq": RQ},
@@ -63,6 +67,15 @@ def test_counts_that_agree_have_nothing_to_say():
         ),
         ({"succeeded": frozenset("ab")}, "1 tasks were stored as succeeded but not succeeded: d."),
         ({"failed": frozenset()}, "1 tasks were stored as failed but not failed: c."),
+        (
+            {"ran_again": frozenset("a")},
+            "1 tasks were stored with several attempts but not run again: b.",
+        ),
+        (
+            {"attempted_again": frozenset("a")},
+            "1 tasks were run again but not stored with several attempts: b.",
+        ),
+        ({"retried_as": {}}, "1 tasks were retried but not stored as a retry: d."),
     ],
     ids=lambda value: value if isinstance(value, str) else "-".join(value),
 )
@@ -77,7 +90,8 @@ def test_lost_events_are_said():
 
 @pytest.mark.parametrize("retried", ["", "z"], ids=["none", "not run"])
 def test_run_without_a_retry_is_said(retried):
-    assert disagreements(with_celery(retried=frozenset(retried))) == ["No retry was done."]
+    changed = with_celery(retried=frozenset(retried), retried_as=dict.fromkeys(retried, retried))
+    assert disagreements(changed) == ["No retry was done."]
 
 
 def test_cancelled_task_must_have_begun_to_run():
@@ -102,7 +116,7 @@ def test_report_has_the_agreed_form():
                 "succeeded": 3,
                 "failed": 1,
                 "cancelled": 1,
-                "retried": 2,
+                "retried": 3,
             },
             "rq": {
                 "sent": 2,
@@ -121,7 +135,7 @@ def test_report_has_the_agreed_form():
             "succeeded": 4,
             "failed": 2,
             "cancelled": 1,
-            "retried": 3,
+            "retried": 4,
         },
         "engines_missing": ["huey"],
         "sent": {"celery": 5, "rq": 2},

@@ -44,7 +44,7 @@ def noted(function: Callable[P, R]) -> Callable[P, R]:
 def render_pdf(order: int, customer: str) -> dict[str, object]:
     """Sends the next job itself. Some customers have no address."""
     work(0.1, 0.4)
-    if order % 14 == 9:
+    if order % 30 == 13:
         raise MissingAddress(f"{customer} has no billing address")
     name = f"invoice-{order}.pdf"
     enqueue(archive_pdf, name)

@@ -36,7 +36,7 @@ def duration_s(least_s: float, most_s: float) -> float:
 
 
 class Notes:
-    """Those of one engine. Noting the same thing twice counts once."""
+    """Those of one engine: sets, so that noting the same thing twice counts once."""
 
     def __init__(self, engine: str) -> None:
         self._engine = engine
@@ -46,8 +46,9 @@ class Notes:
         self._add("sent", task_id)
 
     def ran(self, task_id: str) -> None:
-        """Its code began to run."""
-        self._add("ran", task_id)
+        """Its code began to run, or began again."""
+        if not self._add("ran", task_id):
+            self._add("ran_again", task_id)
 
     def ended(self, task_id: str, well: bool) -> None:
         """An attempt ended. Whoever fails and succeeds later has succeeded."""
@@ -69,5 +70,5 @@ class Notes:
         who needs it, up for whoever comes again, and down again later."""
         return bool(broker().set(f"demo:{self._engine}:down:{what}", 1, nx=True, ex=each_s))
 
-    def _add(self, kind: str, member: str) -> None:
-        broker().sadd(f"demo:{self._engine}:{kind}", member)
+    def _add(self, kind: str, member: str) -> bool:
+        return bool(broker().sadd(f"demo:{self._engine}:{kind}", member))

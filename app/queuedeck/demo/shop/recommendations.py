@@ -44,7 +44,7 @@ async def rank_products(customer: int, visits: int) -> list[str]:
     """Sends the next task itself. Of some customers too little is known, until it is retried."""
     await asyncio.sleep(duration_s(0.05, 0.4))
     if visits < 2 and notes.is_down(f"customer {customer}", 60):
-        raise NotEnoughData(f"customer {customer} has {visits} visits, 2 are needed")
+        raise NotEnoughData(f"customer {customer} has made {visits} of the 2 visits it takes")
     products = [f"SKU-{customer * n % 900 + 100}" for n in (7, 13, 29)]
     await store_ranking.kiq(customer, products)
     return products
@@ -76,7 +76,7 @@ async def send(number: int, _later_s: float) -> None:
     """What the website asks for in one round. On Redis taskiq has nothing for later."""
     customer = number % 60 + 100
     if number % 2 == 1:
-        await rank_products.kiq(customer, 1 if number % 14 == 3 else number % 9 + 2)
+        await rank_products.kiq(customer, 1 if number % 28 == 3 else number % 9 + 2)
     if number % 5 == 1:
         await load_clicks.kiq(number % 24, access_token=f"clk_{secrets.token_hex(12)}")
     if number % 12 == 4:
