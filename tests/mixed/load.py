@@ -73,7 +73,7 @@ class Load:
         )
         return {one.task_id: self._state(one, told) for one in self.sent}
 
-    def wait(self, seconds: float = 60) -> None:
+    def wait(self, seconds: float = 90) -> None:
         """Until the server shows the truth; fails with the differences."""
 
         def differences() -> list[str]:

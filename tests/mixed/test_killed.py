@@ -7,7 +7,7 @@ from typing import NamedTuple
 import pytest
 from tests.conformance.harness import call, eventually, key
 from tests.mixed.conftest import Place
-from tests.mixed.engines import ENGINES, Mixed
+from tests.mixed.engines import ENGINES, NOTHING, Mixed
 
 pytestmark = pytest.mark.engine
 BEFORE = 8
@@ -20,15 +20,17 @@ class Fate(NamedTuple):
     state: str
     runs: int
     attempt: int
+    word: str
+    """What the engine's own store says."""
 
 
 FATES = {
-    "celery": Fate("running", 1, 1),
-    "rq": Fate("lost", 1, 1),
-    "dramatiq": Fate("succeeded", 2, 1),
-    "huey": Fate("running", 1, 1),
-    "arq": Fate("succeeded", 2, 2),
-    "taskiq": Fate("running", 1, 1),
+    "celery": Fate("running", 1, 1, NOTHING),
+    "rq": Fate("lost", 1, 1, "failed"),
+    "dramatiq": Fate("succeeded", 2, 1, "result"),
+    "huey": Fate("running", 1, 1, NOTHING),
+    "arq": Fate("succeeded", 2, 2, "success"),
+    "taskiq": Fate("running", 1, 1, NOTHING),
 }
 """Each is on the engine's page, with the engine's default for how long it takes."""
 
@@ -59,3 +61,4 @@ def test_killed_worker_loses_nothing_that_was_recorded(place: Place, engine: str
     assert len(worker.told("sleeps", name)) == fate.runs
     (shown,) = (task for task in api.tasks() if task["task_id"] == running)
     assert shown["attempt"] == fate.attempt
+    assert worker.word("sleep", running) == fate.word
