@@ -5,6 +5,7 @@ import sys
 import time
 from collections import Counter
 from itertools import islice
+from pathlib import Path
 
 import msgspec
 from tests.support.chaos_agent import Plan
@@ -16,6 +17,7 @@ from tests.support.history_events import Dictionary
 from queuedeck.demo.children import start
 from queuedeck.history.derive import derive
 from queuedeck.history.facts import fact_of
+from queuedeck.history.postgres.store import PostgresHistory
 from queuedeck.history.records import TaskFilter
 from queuedeck.history.sqlite.store import SqliteHistory
 from queuedeck.history.states import attempts_of, merge
@@ -114,10 +116,10 @@ def _lines(plan, tail=0):
     return [line.split(" ", 1) for line in lines]
 
 
-async def agree(path, project_id, sent):
-    """The store in a stopped server's file holds exactly these events: each once, none beside
-    them; and each task is in the state that the pure model derives from all of them."""
-    history = SqliteHistory(path)
+async def agree(place, project_id, sent):
+    """The store of a stopped server, in a file or behind a URL, holds exactly these events: each
+    once, none beside them; and each task is in the state that the pure model derives from them."""
+    history = _history_at(place)
     await history.open()
     try:
         await _agree(history, project_id, sent)
@@ -125,9 +127,9 @@ async def agree(path, project_id, sent):
         await history.close()
 
 
-async def acknowledged_are_stored(path, project_id, acked):
+async def acknowledged_are_stored(place, project_id, acked):
     """Nothing that was acknowledged is missing; more than that may be there."""
-    history = SqliteHistory(path)
+    history = _history_at(place)
     await history.open()
     try:
         expected, _, _ = _model(acked)
@@ -141,6 +143,10 @@ async def acknowledged_are_stored(path, project_id, acked):
     finally:
         await history.close()
     return missing
+
+
+def _history_at(place):
+    return SqliteHistory(place) if isinstance(place, Path) else PostgresHistory(place)
 
 
 async def _agree(history, project_id, sent):
