@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: AGPL-3.0-only
 """Takes in what agents send: decodes, gathers groups, has them stored, then tells whoever waits.
 
-One group is in the writer at a time; the next gathers meanwhile, so groups grow with the load.
+One group is written at a time; the next gathers meanwhile, so groups grow with the load. Once it is
+large enough it stands ready behind the other: the writer need not wait for the event loop.
 """
 
 import asyncio
@@ -22,6 +23,8 @@ from queuedeck_agent import wire
 LINGER_S = 0.010
 """After the first part of a group, so long others may join it."""
 MAX_GROUP_EVENTS = 5_000
+READY_EVENTS = 2_500
+"""A group of so many is handed over while another is written."""
 MAX_TASK_TOPICS = 500
 """So many `task:` topics of a project are published for one group; past that, `ANY_TASK` is."""
 ANY_TASK = "task:*"
@@ -50,8 +53,12 @@ class Ingest:
         self._live = live
         self._apply_results = apply_results
         self._waiting: list[_Waiting] = []
+        self._waiting_events = 0
         self._arrived = asyncio.Event()
-        self._is_writing = False
+        self._storing: set[asyncio.Task[None]] = set()
+        """The group that is written, and one that stands ready."""
+        self._moved = asyncio.Event()
+        """A part came, or a group was stored."""
         self._stopping = False
         self._collector: asyncio.Task[None] | None = None
 
@@ -69,7 +76,7 @@ class Ingest:
     @property
     def is_behind(self) -> bool:
         """Whether parts wait while a group is written: what is less urgent may wait as well."""
-        return self._is_writing and bool(self._waiting)
+        return bool(self._storing and self._waiting)
 
     def submit(
         self, project_id: int, agent_id: str, part: wire.LanePart
@@ -87,26 +94,36 @@ class Ingest:
             done.set_exception(error)
             return done
         self._waiting.append(_Waiting(batch, done))
+        self._waiting_events += len(batch.events)
         self._arrived.set()
+        self._moved.set()
         return done
 
     async def _collect(self) -> None:
         while True:
             await self._next_parts()
-            group = self._take_group()
+            await self._next_turn()
+            group = await self._apply(self._take_group())
             if group:
-                self._is_writing = True
-                await self._store(group)
-                self._is_writing = False
-            elif self._stopping:
+                self._hand_over(group)
+            elif self._stopping and not self._waiting:
+                await asyncio.gather(*self._storing)
                 return
 
     async def _next_parts(self) -> None:
-        """Wait for a part, and a little for its company; not when some gathered meanwhile."""
+        """Wait for a part, and a little for its company; not when a group is written, in whose
+        time others gather.
+        """
         if not self._arrived.is_set():
             await self._arrived.wait()
-            if not self._stopping:
+            if not self._storing and not self._stopping:
                 await asyncio.sleep(LINGER_S)
+
+    async def _next_turn(self) -> None:
+        """Wait until nothing is written, or one group is and the next is large."""
+        while self._storing and (len(self._storing) > 1 or self._waiting_events < READY_EVENTS):
+            self._moved.clear()
+            await self._moved.wait()
 
     def _take_group(self) -> list[_Waiting]:
         events = taken = 0
@@ -116,14 +133,19 @@ class Ingest:
                 break
             taken += 1
         group, self._waiting = self._waiting[:taken], self._waiting[taken:]
+        self._waiting_events -= sum(len(waiting.batch.events) for waiting in group)
         if not self._waiting and not self._stopping:
             self._arrived.clear()
         return group
 
+    def _hand_over(self, group: list[_Waiting]) -> None:
+        """The store writes groups in the order in which they are handed over."""
+        storing = asyncio.create_task(self._store(group))
+        self._storing.add(storing)
+        storing.add_done_callback(self._storing.discard)
+        storing.add_done_callback(lambda _: self._moved.set())
+
     async def _store(self, group: list[_Waiting]) -> None:
-        group = await self._apply(group)
-        if not group:
-            return
         try:
             recorded = await self._history.record([waiting.batch for waiting in group])
         except Unavailable as error:

@@ -117,12 +117,47 @@ async def test_parts_that_come_together_share_a_group(ingest, store):
     assert [share.committed for share in shares] == [{x * 32: 2} for x in "abcdef"]
 
 
-async def test_one_group_is_in_the_writer_at_a_time(ingest, store, monkeypatch):
+async def test_one_group_is_written_at_a_time_and_a_large_one_stands_ready(
+    ingest, store, monkeypatch
+):
     monkeypatch.setattr(ingest_module, "MAX_GROUP_EVENTS", 4)
+    monkeypatch.setattr(ingest_module, "READY_EVENTS", 3)
     parts = [part([source_seen(), started(T), failed(T)], lane=f"{n:032x}") for n in range(9)]
     await asyncio.gather(*(ingest.submit(1, "agent", one) for one in parts))
-    assert [len(group) for group in store.groups] == [1] * 9
+    assert [group[0].lane for group in store.groups] == [one.lane for one in parts]
+    assert store.most_writing == 2
+
+
+async def test_a_small_group_grows_until_the_writer_is_free(ingest, store, monkeypatch):
+    monkeypatch.setattr(ingest_module, "LINGER_S", 0)
+    release, original = asyncio.Event(), store.record
+
+    async def record(group):
+        await release.wait()
+        return await original(group)
+
+    store.record = record
+    parts = [part([source_seen()], lane=x * 32) for x in "abcd"]
+    pending = [ingest.submit(1, "agent", parts[0])]
+    while not ingest.is_behind:
+        pending.append(ingest.submit(1, "agent", parts[len(pending)]))
+        await asyncio.sleep(0.01)
+    pending += [ingest.submit(1, "agent", one) for one in parts[len(pending) :]]
+    release.set()
+    await asyncio.gather(*pending)
+    assert len(store.groups) == 2
     assert store.most_writing == 1
+
+
+async def test_the_group_behind_one_that_failed_is_asked_for_again(ingest, store, monkeypatch):
+    monkeypatch.setattr(ingest_module, "MAX_GROUP_EVENTS", 1)
+    monkeypatch.setattr(ingest_module, "READY_EVENTS", 1)
+    store.errors = [Unavailable("disk full")]
+    lost = ingest.submit(1, "agent", part([source_seen()]))
+    behind = ingest.submit(1, "agent", part([started(T)], first=2))
+    with pytest.raises(Unavailable, match="disk full"):
+        await lost
+    assert ((await behind).committed, (await behind).expected) == ({}, {LANE: 0})
 
 
 async def test_it_is_behind_while_parts_wait_for_the_writer(ingest, store, monkeypatch):
