@@ -41,6 +41,7 @@ class FarEdge:
         self.hellos: list[wire.Hello] = []
         self.welcomed = 0
         self.heartbeats: list[wire.Heartbeat] = []
+        self.snapshots: list[wire.QueueSnapshot] = []
         self.frames: list[int] = []
         """Sizes of the frames in bytes."""
         self.requests: list[dict[str, str]] = []
@@ -169,6 +170,8 @@ class FarEdge:
                 self.welcomed += 1
         elif isinstance(message, wire.Heartbeat):
             self.heartbeats.append(message)
+        elif isinstance(message, wire.QueueSnapshot):
+            self.snapshots.append(message)
         else:
             self.frames.append(size)
             if self.on_frame is not None and self.on_frame(connection, message):

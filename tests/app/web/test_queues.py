@@ -80,7 +80,7 @@ async def test_trouble_of_the_broker_is_shown_and_the_last_count_kept(serving, p
     row = await row_of(ann, project)
     assert "ConnectionError: refused" in row
     assert ">7</a>" in row
-    assert 'class="gone"' in row
+    assert 'class="pale"' in row
 
 
 async def test_same_names_on_two_brokers_are_two_queues(serving, project, ann):

@@ -20,7 +20,7 @@ WAIT_FOR_FIRST_US = 15 * SECOND_US
 _MIN_ENDED = 5
 """From fewer attempts in the time of the rates nothing follows about when a queue is empty."""
 _MIN_SHARE = 0.05
-"""What leaves must exceed what comes by this share, or the difference is noise."""
+"""By this share what leaves and what comes must differ, or it is noise."""
 _LONGEST_DRAIN_S = 7 * 86_400
 
 
@@ -162,7 +162,7 @@ def _course(
     if net > 0 and waiting < before[0] and net >= _MIN_SHARE * flow.ended / minutes:
         drain = round(waiting / net * 60)
         return (drain if drain <= _LONGEST_DRAIN_S else None), None
-    if net < 0 and waiting > before[0]:
+    if net < 0 and waiting > before[0] and -net >= _MIN_SHARE * flow.arrived / minutes:
         return None, -net
     return None, None
 

@@ -85,7 +85,7 @@ def _row(line: QueueLine, project: str, now_us: int, several: bool) -> QueueRow:
         url=urls.tasks(project, to_text(question)),
         source=(line.source_name or line.source) if several else "",
         status=_status(line, now_us),
-        depth="?" if line.waiting is None else count(line.waiting),
+        depth="–" if line.waiting is None else count(line.waiting),
         depth_url=urls.tasks(project, to_text(waiting)),
         beside=_beside(line, question, project),
         spark=_spark(line.minutes),
