@@ -4,6 +4,7 @@
 from collections.abc import Iterable, Sequence
 
 from queuedeck.history.postgres import upkeep
+from queuedeck.history.postgres.text import escape
 from queuedeck.history.sql.database import Database, Dialect
 from queuedeck.history.sql.identity import Ext, pack
 
@@ -54,10 +55,10 @@ class PostgresDialect(Dialect):
     WORDS_MATCH = "w.words @@ ?::text::tsquery"
 
     def listed(self, values: Iterable[int] | Iterable[str]) -> list[int] | list[str]:
-        return list(values)  # pyright: ignore[reportReturnType]
+        return [escape(one) if isinstance(one, str) else one for one in values]  # pyright: ignore[reportReturnType]
 
     def paired(self, pairs: Sequence[tuple[str, str]]) -> tuple[list[str], list[str]]:
-        return [a for a, _ in pairs], [b for _, b in pairs]
+        return [escape(a) for a, _ in pairs], [escape(b) for _, b in pairs]
 
     def glob(self, pattern: str) -> str:
         for special in "\\%_":

@@ -13,11 +13,19 @@ def translate(sql: str) -> str:
     return _fill(sql, lambda number: f"${number}")
 
 
-def for_rows(sql: str, types: Sequence[str]) -> str:
+def from_arrays(sql: str, types: Sequence[str]) -> str:
     """A statement for one row as one for all rows of as many arrays, each a column of values."""
     columns = ", ".join(f"c{number}" for number in range(1, len(types) + 1))
     arrays = ", ".join(f"${number}::{kind}[]" for number, kind in enumerate(types, 1))
-    rows = f"unnest({arrays}) AS v ({columns})"
+    return _from(sql, f"unnest({arrays}) AS v ({columns})")
+
+
+def from_table(sql: str, table: str) -> str:
+    """The same for the rows of a table with the columns c1, c2 and so on."""
+    return _from(sql, f"{table} AS v")
+
+
+def _from(sql: str, rows: str) -> str:
     head, where, condition = sql.rpartition(" WHERE ")
     match sql.partition(" ")[0]:
         case "INSERT":

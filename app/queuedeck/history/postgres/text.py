@@ -10,13 +10,14 @@ _REFUSED = re.compile("[\x00\x10\ud800-\udfff]")
 _ESCAPED = re.compile("\x10(.{4})", re.DOTALL)
 
 
+def escape(text: str) -> str:
+    if text.isascii() and "\x00" not in text and _ESCAPE not in text:
+        return text
+    return _REFUSED.sub(lambda found: f"{_ESCAPE}{ord(found[0]):04x}", text)
+
+
 def encode(text: str) -> bytes:
-    try:
-        if "\x00" not in text and _ESCAPE not in text:
-            return text.encode()
-    except UnicodeEncodeError:
-        pass
-    return _REFUSED.sub(lambda found: f"{_ESCAPE}{ord(found[0]):04x}", text).encode()
+    return escape(text).encode()
 
 
 def decode(data: bytes) -> str:

@@ -114,7 +114,8 @@ class Failures:
         after = change.after
         if never_failed(after):
             return None
-        stored = self._stored(change.id) if change.before else {}
+        failed_before = bool(change.before) and not never_failed(change.before)
+        stored = self._stored(change.id) if failed_before else {}
         found = dict(stored)
         for attempt in sorted({key >> KIND_BITS for key in after}):
             self._count_attempt(change, attempt, stored, found, traceback_of)
