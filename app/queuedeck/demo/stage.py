@@ -80,6 +80,8 @@ class Stage:
         self.missing = {part.engine: part.lacks for part in PARTS if part.lacks}
         if not self.parts:
             raise Unavailable("None of the engines is there: pip install 'queuedeck[demo]'.")
+        if not is_free(self.settings.port):
+            raise Unavailable(f"Port {self.settings.port} is taken. Choose another with --port.")
         shutil.copytree(SHOP, self.folder / SHOP.name, ignore=shutil.ignore_patterns("__pycache__"))
         broker, self.broker_url = start_broker(self.folder)
         self._children.append(broker)
@@ -140,6 +142,7 @@ class Stage:
             if time.monotonic() > until:
                 raise Unavailable(f"The server did not answer within {SERVER_START_S:.0f} s.")
             time.sleep(READY_EVERY_S)
+        self.check()
 
     def _attached(self, name: str, command: list[str]) -> Child:
         """Start a process of the shop through the agent's launcher, as a user would."""
