@@ -9,7 +9,7 @@ from tests.support.history_stores import SCHEMA as HISTORY
 from tests.support.history_stores import Listening, PostgresKind
 
 from queuedeck.errors import Unavailable
-from queuedeck.history.postgres import connection, text
+from queuedeck.history.postgres import connection, dialect, text
 from queuedeck.history.postgres.store import PostgresHistory
 from queuedeck.history.records import TaskFilter
 from queuedeck.history.sql.days import Days
@@ -188,3 +188,19 @@ def test_indexes_give_the_order_of_the_list(kind, query):
     assert "Index" in plan
     assert "Sort" not in plan
     assert "Seq Scan" not in plan
+
+
+@pytest.mark.parametrize("rare", [1, 10_000])
+async def test_words_are_found_whether_they_are_common_or_rare(history, monkeypatch, rare):
+    """Whatever the sample says, both ways find the same."""
+    monkeypatch.setattr(dialect, "RARE", rare)
+    events = [source_seen()]
+    for number in range(30):
+        args = b'{"args":["%s","n%d"],"kwargs":{}}' % (b"needle" if number % 3 else b"hay", number)
+        events += [published(f"t{number}", number, args=args), failed(f"t{number}", number + 1)]
+    await history.record([batch(events)])
+    while await history.index_words():
+        pass
+    for text_, expected in (("needle", 20), ("need", 20), ("n7", 1), ("hay", 10), ("none", 0)):
+        page = await history.list_tasks(1, TaskFilter(texts=(text_,)), 50)
+        assert len(page.tasks) == expected, text_

@@ -53,9 +53,10 @@ class History:
         def count(db):
             if f"words_{day}" not in self.kind.names(db):
                 return 0
-            match = db.dialect.WORDS_MATCH.format(day=day)
-            sql = f"SELECT count(*) FROM words_{day} AS w WHERE {match}"
-            return db.execute(sql, (db.dialect.match(["needle"]),)).fetchone()[0]
+            match = db.dialect.match(["needle"])
+            documents, condition = db.dialect.words(db, day, match)
+            sql = f"SELECT count(*) FROM {documents} AS w WHERE {condition}"
+            return db.execute(sql, (match,)).fetchone()[0]
 
         day = NOW_US // DAY_US
         return self.kind.ask(count)

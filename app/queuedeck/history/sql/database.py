@@ -60,9 +60,7 @@ class Dialect(Protocol):
     TEXT_BEGINS: str
     """Whether `t.ext` is another id that begins so; takes how many characters, and them."""
     WORDS_N: str
-    """The column of `words_<day> AS w` that has the `n` of a task."""
-    WORDS_MATCH: str
-    """Whether a document `w` of the day has all words; takes a value of `match`."""
+    """The column of the documents `w` that has the `n` of a task."""
 
     def listed(self, values: Iterable[int] | Iterable[str]) -> object: ...
     def paired(self, pairs: Sequence[tuple[str, str]]) -> tuple[object, ...]: ...
@@ -85,6 +83,12 @@ class Dialect(Protocol):
     def add_words(self, db: Database, day: int, documents: Sequence[tuple[int, str]]) -> None: ...
     def match(self, words: Sequence[str]) -> str:
         """All of these, of which the last may only begin so."""
+        ...
+
+    def words(self, db: Database, day: int, match: str) -> tuple[str, str]:
+        """(what is named `w` behind FROM, condition): the documents of a day that match. Together
+        they take the match, once.
+        """
         ...
 
     def drop_piece(self, db: Database, day: int) -> bool:

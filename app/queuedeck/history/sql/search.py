@@ -61,20 +61,18 @@ class WordStream(msgspec.Struct, frozen=True):
     """The tasks of one project in whose documents a needle's words are."""
 
     project_id: int
-    needle: Needle
-    dialect: Dialect
+    match: str
+    documents: str
+    condition: str
+    order: str
+    """The documents that match, as the database finds them: see `Dialect.words`."""
 
     def rows_of(self, day: int) -> Clause:
-        match = self.dialect.WORDS_MATCH.format(day=day)
         sql = (
-            f"words_{day} AS w CROSS JOIN task_{day} AS t ON t.n = {self.order}"
-            f" WHERE {match} AND t.project = ?"
+            f"{self.documents} AS w CROSS JOIN task_{day} AS t ON t.n = {self.order}"
+            f" WHERE {self.condition} AND t.project = ?"
         )
-        return Clause(sql, (self.dialect.match(self.needle.words), self.project_id))
-
-    @property
-    def order(self) -> str:
-        return self.dialect.WORDS_N
+        return Clause(sql, (self.match, self.project_id))
 
 
 class WaitStream(msgspec.Struct, frozen=True):
@@ -115,7 +113,9 @@ class Search(msgspec.Struct, frozen=True, kw_only=True):
         indexed = read_indexed(db, day)
         found: list[AnyStream] = [*self.streams, *self._unindexed(indexed)]
         if indexed.has_words:
-            found.append(WordStream(self.project_id, self.needle, db.dialect))
+            match = db.dialect.match(self.needle.words)
+            documents = db.dialect.words(db, day, match)
+            found.append(WordStream(self.project_id, match, *documents, db.dialect.WORDS_N))
         return found
 
     def _unindexed(self, indexed: Indexed) -> list[AnyStream]:

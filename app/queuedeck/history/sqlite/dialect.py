@@ -53,7 +53,6 @@ class SqliteDialect(Dialect):
     UUID_BEGINS = "typeof(t.ext) = 'blob' AND lower(substr(hex(t.ext), 1, ?)) = ?"
     TEXT_BEGINS = "typeof(t.ext) = 'text' AND substr(t.ext, 1, ?) = ?"
     WORDS_N = "w.rowid"
-    WORDS_MATCH = "words_{day} MATCH ?"
 
     def listed(self, values: Iterable[int] | Iterable[str]) -> str:
         return json.dumps(list(values))
@@ -68,6 +67,9 @@ class SqliteDialect(Dialect):
     def match(self, words: Sequence[str]) -> str:
         *whole, last = words
         return " AND ".join([*(f'"{word}"' for word in whole), f'"{last}"*'])
+
+    def words(self, db: Database, day: int, match: str) -> tuple[str, str]:
+        return f"words_{day}", f"words_{day} MATCH ?"
 
     def day_tables(self, day: int) -> list[str]:
         return _DAY_TABLES.format(day=day).split(";")
