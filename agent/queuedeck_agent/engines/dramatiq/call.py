@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The original call of a Dramatiq message, in the encoding that the application uses itself."""
 
+import functools
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -16,7 +18,8 @@ _OWN_OPTIONS = frozenset({
     "pipe_target", "pipe_ignore", "group_completion_uuid", "group_completion_callbacks",
 })  # fmt: skip
 """Options that belong to one delivery, or to a pipeline or group; a retry runs alone."""
-_LINKS = ("pipe_target", "group_completion_uuid")
+_GROUP = "group_completion_uuid"
+_JSON_ENCODER = "dramatiq.encoder.JSONEncoder"
 
 
 class SealedCall(msgspec.Struct, frozen=True, array_like=True):
@@ -49,11 +52,12 @@ def pack(message: Any, plain: bool) -> bytes:
         "options": options,
     }
     encoder = get_encoder()
-    body = _body(encoder, fields, plain and not options)
+    name = _name(encoder)
+    body = _body(encoder, fields, plain and not options and name == _JSON_ENCODER)
     if not body:
         return b""
-    linked = any(message.options.get(link) for link in _LINKS)
-    packed = _encode(SealedCall(_name(encoder), body, linked))
+    linked = bool(message.options.get("pipe_target") or message.options.get(_GROUP))
+    packed = _encode(SealedCall(name, body, linked))
     return packed if len(packed) <= MAX_PLAINTEXT_BYTES else b""
 
 
@@ -64,9 +68,15 @@ def unpack(call: bytes) -> SealedCall:
 
 def get_encoder() -> Any:
     """The encoder that the application has set."""
+    return _encoder_finder()()
+
+
+@functools.cache
+def _encoder_finder() -> Callable[[], Any]:
+    """Not at our import: Dramatiq itself is half-imported then."""
     from dramatiq.message import get_encoder as found
 
-    return found()
+    return found
 
 
 def is_own_encoding(call: SealedCall) -> bool:
@@ -74,8 +84,9 @@ def is_own_encoding(call: SealedCall) -> bool:
     return call.encoder == _name(get_encoder())
 
 
-def _body(encoder: Any, fields: "dict[str, Any]", plain: bool) -> bytes:
-    if plain and _name(encoder) == "dramatiq.encoder.JSONEncoder":
+def _body(encoder: Any, fields: "dict[str, Any]", own: bool) -> bytes:
+    """`own`: our JSON says the same as the encoder's."""
+    if own:
         return _json(fields)
     if not capture.fits(fields, MAX_PLAINTEXT_BYTES):
         return b""
