@@ -36,7 +36,13 @@ from queuedeck.history.store import History
 from queuedeck.live import Live
 from queuedeck.loops import prune_counts, retention
 from queuedeck.loops.expire_commands import INTERVAL_S, expire_commands
-from queuedeck.loops.observe_queues import OBSERVE_EVERY_S, ObserveQueues
+from queuedeck.loops.observe_queues import (
+    KEEP_EVERY_S,
+    OBSERVE_EVERY_S,
+    ObserveQueues,
+    keep_depths,
+    restore_depths,
+)
 from queuedeck.loops.runner import Runner
 from queuedeck.loops.search_index import INDEX_EVERY_S, index_words
 from queuedeck.settings import Settings
@@ -133,6 +139,8 @@ async def _running(
         await check_key(services.control, services.keyring)
         await services.history.open()
         stack.push_async_callback(services.history.close)
+        await restore_depths(services)
+        stack.push_async_callback(keep_depths, services)
         services.ingest.start()
         stack.push_async_callback(services.ingest.stop)
         runner = Runner()
@@ -145,6 +153,7 @@ async def _running(
             partial(prune_counts.prune_counts, services),
         )
         runner.start("retention", retention.INTERVAL_S, partial(retention.retain, services))
+        runner.start("depths", KEEP_EVERY_S, partial(keep_depths, services))
         runner.start("queues", OBSERVE_EVERY_S, ObserveQueues(services).round)
         runner.start("revoked keys", REVOKED_EVERY_S, gateway.end_revoked)
         runner.start("dispatch", DISPATCH_AGAIN_S, partial(dispatch.run, services))

@@ -20,6 +20,18 @@ class QueueCounts(msgspec.Struct, frozen=True, kw_only=True):
     """How long they had waited when they started."""
 
 
+class QueueHour(msgspec.Struct, frozen=True):
+    """How deep a queue was in an hour."""
+
+    project: int
+    source: str
+    queue: str
+    hour: int
+    """Since the epoch."""
+    waiting: list[int | None]
+    """The greatest count of each of its 60 minutes; None where nothing was counted."""
+
+
 class QueueSource(msgspec.Struct, frozen=True, kw_only=True):
     source: str
     engine: str

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: AGPL-3.0-only
-"""The history store as the rest of the server sees it. Implementations: `sqlite/`."""
+"""The history store as the rest of the server sees it. Implementations: `sqlite/`, `postgres/`."""
 
 from collections.abc import Sequence
 from typing import Protocol
 
-from queuedeck.history.queues import QueueCounts, QueueSource
+from queuedeck.history.queues import QueueCounts, QueueHour, QueueSource
 from queuedeck.history.records import (
     Batch,
     DayUsage,
@@ -147,6 +147,14 @@ class History(Protocol):
 
     async def sources(self, project_id: int) -> list[QueueSource]:
         """All sources that the project has ever had."""
+        ...
+
+    async def save_queue_hours(self, hours: Sequence[QueueHour]) -> None:
+        """Keep how deep queues were; replaces these hours, and forgets what is over a month old."""
+        ...
+
+    async def load_queue_hours(self, since_us: int) -> list[QueueHour]:
+        """Of all projects, oldest first."""
         ...
 
     async def failure_groups(

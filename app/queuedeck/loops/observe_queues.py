@@ -1,12 +1,21 @@
 # SPDX-License-Identifier: AGPL-3.0-only
-"""Asks agents to count what waits in the queues, one for each source."""
+"""Asks agents to count what waits in the queues, one for each source; keeps what they counted."""
+
+import logging
 
 from queuedeck.clock import DAY_US, MINUTE_US
 from queuedeck.entrance.services import Services
+from queuedeck.errors import QueuedeckError
 
 OBSERVE_EVERY_S = 2.0
+KEEP_EVERY_S = 30.0
+"""More than once in each minute, so that the last minute of an hour is not left out."""
 NAMES_EVERY_US = 1 * MINUTE_US
 """How often it is looked which queues tasks were in during the last day."""
+
+_HOUR_US = 60 * MINUTE_US
+
+_log = logging.getLogger("queuedeck.loops")
 
 
 class ObserveQueues:
@@ -34,3 +43,22 @@ class ObserveQueues:
             found.setdefault(source, []).append(queue)
         self._used[project_id] = now, found
         return found
+
+
+async def keep_depths(services: Services) -> None:
+    """How deep queues were outlives the server. Without it only the page's last hour is missing."""
+    hours = services.watches.hours()
+    try:
+        if hours:
+            await services.history.save_queue_hours(hours)
+    except QueuedeckError as error:
+        _log.warning("How deep queues were is not kept: %s", error.message)
+
+
+async def restore_depths(services: Services) -> None:
+    """At the start: the last hour goes on."""
+    since = services.clock() - _HOUR_US
+    try:
+        services.watches.restore(await services.history.load_queue_hours(since))
+    except QueuedeckError as error:
+        _log.warning("How deep queues were cannot be read: %s", error.message)

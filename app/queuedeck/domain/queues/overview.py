@@ -94,7 +94,7 @@ async def queue_lines(
             flow.get(key),
             agents,
             why.get(key[0]) or _why(agents, watches, project_id, key[0], now),
-            (now, (now - since) / MINUTE_US),
+            (now, (now - since) / MINUTE_US, watches.series(project_id, key)),
         )
         for key in {*seen, *used, *_consumed(agents)}
         if key[1]
@@ -109,9 +109,9 @@ def _line(
     flow: QueueCounts | None,
     agents: list[AgentSeen],
     why: tuple[str, int | None],
-    span: tuple[int, float],
+    span: tuple[int, float, list[int | None]],
 ) -> QueueLine:
-    now, minutes = span
+    now, minutes, series = span
     flow = flow or QueueCounts(source=key[0], queue=key[1])
     workers, slots = _workers(agents, key)
     line = QueueLine(
@@ -125,10 +125,11 @@ def _line(
         in_per_minute=(flow.arrived + flow.retried) / minutes,
         out_per_minute=flow.ended / minutes,
         wait_p95_us=flow.wait.p95,
+        minutes=series,
     )
     if seen is None:
         return msgspec.structs.replace(line, why=why[0], why_since_us=why[1])
-    depth, series = seen.depth, seen.series(now)
+    depth = seen.depth
     stale = now - seen.seen_us > STALE_US
     waiting = _known(depth.waiting)
     drain_s, grows = (None, None) if stale else _course(waiting, series, flow, minutes)
@@ -146,7 +147,6 @@ def _line(
         consumers=_known(depth.consumers),
         drain_s=drain_s,
         grows_per_minute=grows,
-        minutes=series,
     )
 
 

@@ -12,7 +12,7 @@ from typing import Concatenate, ParamSpec, TypeVar
 
 from queuedeck.clock import Clock
 from queuedeck.errors import Unavailable
-from queuedeck.history.queues import QueueCounts, QueueSource
+from queuedeck.history.queues import QueueCounts, QueueHour, QueueSource
 from queuedeck.history.records import (
     Batch,
     DayUsage,
@@ -30,6 +30,7 @@ from queuedeck.history.records import (
     TrendFilter,
 )
 from queuedeck.history.sql import (
+    depths,
     detail,
     fulltext,
     groups,
@@ -174,6 +175,13 @@ class SqlHistory(ABC):
 
     async def sources(self, project_id: int) -> list[QueueSource]:
         return await self._read(queues.read_sources, project_id)
+
+    async def save_queue_hours(self, hours: Sequence[QueueHour]) -> None:
+        now = self._clock()
+        await self._write(lambda writer: depths.save_hours(writer.db, hours, now))
+
+    async def load_queue_hours(self, since_us: int) -> list[QueueHour]:
+        return await self._write(lambda writer: depths.load_hours(writer.db, since_us))
 
     async def failure_groups(
         self, project_id: int, order: FailureOrder, since_us: int, limit: int

@@ -42,7 +42,7 @@ def test_series_has_the_greatest_count_of_each_minute(watches, clock):
         take(watches, clock, waiting)
     clock.advance(120)
     take(watches, clock, 2)
-    series = watches.queues(1)[ONE, "mail"].series(clock())
+    series = watches.series(1, (ONE, "mail"))
     assert len(series) == MINUTES
     assert series[-3:] == [9, None, 2]
     assert set(series[:-3]) == {None}
@@ -52,13 +52,13 @@ def test_series_forgets_what_is_older_than_an_hour(watches, clock):
     take(watches, clock, 3)
     clock.advance(MINUTES * 60)
     take(watches, clock, 1)
-    series = watches.queues(1)[ONE, "mail"].series(clock())
+    series = watches.series(1, (ONE, "mail"))
     assert [one for one in series if one is not None] == [1]
 
 
 def test_unknown_count_leaves_a_gap(watches, clock):
     take(watches, clock, -1)
-    assert set(watches.queues(1)[ONE, "mail"].series(clock())) == {None}
+    assert set(watches.series(1, (ONE, "mail"))) == {None}
 
 
 @pytest.mark.parametrize("ahead_s", [0, 3_600, -3_600], ids=["right", "ahead", "behind"])
@@ -96,3 +96,27 @@ def test_memory_is_bounded(watches, clock, monkeypatch):
         take(watches, clock, number, name=f"q{number}")
     take(watches, clock, 9, name="q2")
     assert [name for _, name in watches.queues(1)] == ["q3", "q4", "q2"]
+
+
+def test_minutes_are_kept_by_hours_and_go_on_after_a_restart(watches, clock):
+    for waiting in (3, 9, None, 4):
+        if waiting is not None:
+            take(watches, clock, waiting)
+        clock.advance(60)
+    later = Watches(clock)
+    later.restore(watches.hours())
+    assert later.series(1, (ONE, "mail")) == watches.series(1, (ONE, "mail"))
+    take(later, clock, 7)
+    assert later.series(1, (ONE, "mail"))[-5:] == [3, 9, None, 4, 7]
+    assert later.queues(2) == {}
+
+
+def test_last_minute_of_an_hour_is_kept_in_the_next(watches, clock):
+    hour = 60 * MINUTE_US
+    clock.advance((hour - clock() % hour) / SECOND_US - 60)
+    take(watches, clock, 8)
+    clock.advance(60)
+    take(watches, clock, 2)
+    kept = {one.hour - clock() // hour: one.waiting for one in watches.hours()}
+    assert kept[-1][-1] == 8
+    assert kept[0][0] == 2
