@@ -76,7 +76,7 @@ def _attended(stage: Stage, say: Say) -> int:
     for engine, reason in stage.missing.items():
         say(f"  {engine} does not run: {reason}.")
     say(
-        f"\n  After a minute, look at Tasks, Errors and Trends. In the search box of the tasks:"
+        f"\n  After a minute, look at Tasks, Queues, Errors and Trends. To filter tasks:"
         f" engine:rq, state:failed.\n"
         f"  Later logins: {stage.email} with the password {stage.password}\n"
         f"  Broker: {stage.broker_name}. Logs and data: {stage.folder}\n"
@@ -91,7 +91,7 @@ def _attended(stage: Stage, say: Say) -> int:
 def _unattended(stage: Stage, say: Say, seconds: int, as_json: bool) -> int:
     began = time.monotonic()
     stage.start(UNATTENDED_LATER_S)
-    say(f"Everything runs after {time.monotonic() - began:.1f} s on {stage.url}.")
+    say(f"{stage.url} answers after {time.monotonic() - began:.1f} s; the workers are starting.")
     operator = Operator(stage.client)
     until = max(began + seconds - WIND_DOWN_S, time.monotonic() + LEAST_PRODUCING_S)
     while time.monotonic() < until:

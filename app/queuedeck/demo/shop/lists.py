@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: AGPL-3.0-only
 """A taskiq broker that keeps its messages in a list on Redis.
 
-taskiq-redis has one too, but its only version that accepts arq's redis-py cannot be imported
-beside taskiq 0.13. This is taskiq's public interface, and no more than the shop needs: messages
-that a worker has taken are lost when it is killed.
+It is a stand-in for the broker of the same name in taskiq-redis, whose only version that accepts
+arq's redis-py cannot be imported beside taskiq 0.13. The list, the names and the promises are the
+same: messages that a worker has taken are lost when it is killed. It is taskiq's public interface,
+and no more than the shop needs.
 """
 
 from collections.abc import AsyncGenerator
@@ -17,7 +18,7 @@ WAIT_S = 2
 """How long one question to Redis waits for a message."""
 
 
-class ListBroker(AsyncBroker):
+class ListQueueBroker(AsyncBroker):
     """Sent messages go to the left end, workers take from the right."""
 
     def __init__(self, url: str, queue_name: str) -> None:

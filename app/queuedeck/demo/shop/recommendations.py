@@ -7,7 +7,7 @@ from typing import Any
 
 from taskiq import SimpleRetryMiddleware, TaskiqMessage, TaskiqMiddleware, TaskiqResult
 
-from queuedeck.demo.shop.lists import ListBroker
+from queuedeck.demo.shop.lists import ListQueueBroker
 from queuedeck.demo.shop.notes import BROKER, Notes, duration_s
 
 notes = Notes("taskiq")
@@ -36,7 +36,7 @@ class Noting(TaskiqMiddleware):
 
 
 # The types of tasks are lost in its decorator.
-broker: Any = ListBroker(BROKER, "ranking").with_middlewares(Noting(), SimpleRetryMiddleware())
+broker: Any = ListQueueBroker(BROKER, "ranking").with_middlewares(Noting(), SimpleRetryMiddleware())
 
 
 @broker.task("recommendations.rank_products")
