@@ -17,6 +17,8 @@ from queuedeck_agent import wire
 MINUTES = 60
 MAX_QUEUES = 2_000
 """Of one project; what was seen longest ago goes first."""
+MAX_SOURCES = 200
+"""The same for sources."""
 KEPT_US = 1 * DAY_US
 STALE_US = 30 * SECOND_US
 """What was counted longer ago is shown with its age."""
@@ -62,7 +64,10 @@ class Watches:
         """What an agent saw. A queue that the source no longer names keeps its last count."""
         now = self._clock()
         sources = self._sources.setdefault(project_id, {})
-        source = sources.setdefault(snapshot.source, SourceWatch(agent_id, now))
+        source = sources.pop(snapshot.source, None) or SourceWatch(agent_id, now)
+        sources[snapshot.source] = source
+        if len(sources) > MAX_SOURCES:
+            del sources[next(iter(sources))]
         source.agent_id, source.tried_us = agent_id, now
         if snapshot.trouble:
             source.trouble_us = source.trouble_us or now

@@ -98,6 +98,13 @@ def test_memory_is_bounded(watches, clock, monkeypatch):
     assert [name for _, name in watches.queues(1)] == ["q3", "q4", "q2"]
 
 
+def test_sources_are_bounded(watches, clock, monkeypatch):
+    monkeypatch.setattr(module, "MAX_SOURCES", 2)
+    for source in ("a", "b", "a", "c"):
+        take(watches, clock, 1, source=source)
+    assert [bool(watches.source(1, source)) for source in "abc"] == [True, False, True]
+
+
 def test_minutes_are_kept_by_hours_and_go_on_after_a_restart(watches, clock):
     for waiting in (3, 9, None, 4):
         if waiting is not None:
