@@ -1,14 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """Hides secrets in values and texts: by the name of a key, and by what a value looks like.
 
-Pure functions without I/O, used by the agent before the spool and by the server once more. Each
-pattern is linear in the text and runs only after a plain substring test found its needle.
+Pure functions without I/O, used before anything is written. What a value looks like is in
+`redact_rules`.
 """
 
 import itertools
 import re
-from collections.abc import Callable
-from typing import NamedTuple, cast
+from typing import cast
+
+from queuedeck_agent.redact_rules import CARD, Rule, find_rules
 
 REDACTED_KEY = "~redacted"
 """A hidden value is `{"~redacted": "<rule>"}`; inside a text it is `[redacted: <rule>]`."""
@@ -38,7 +39,9 @@ _RULE_OF_WORD = {
     "xsrf": "token", "authorization": "token", "auth": "token", "cookie": "token",
     "cookies": "token", "sessionid": "token", "secret": "secret", "secrets": "secret",
     "credential": "secret", "credentials": "secret", "dsn": "secret", "apikey": "key",
-    "cvv": "card", "cvc": "card", "ssn": "secret",
+    "cvv": "card", "cvc": "card", "ssn": "secret", "iban": "account", "creds": "secret",
+    "puk": "password", "mnemonic": "secret", "passwort": "password", "kennwort": "password",
+    "geheimnis": "secret", "senha": "password", "contrasena": "password", "contrase": "password",
 }  # fmt: skip
 _RULE_OF_PAIR = {
     ("api", "key"): "key", ("access", "key"): "key", ("private", "key"): "key",
@@ -46,17 +49,29 @@ _RULE_OF_PAIR = {
     ("auth", "key"): "key", ("account", "key"): "key", ("license", "key"): "key",
     ("master", "key"): "key", ("session", "key"): "token", ("session", "id"): "token",
     ("card", "number"): "card", ("credit", "card"): "card", ("security", "code"): "card",
-    ("connection", "string"): "secret",
+    ("connection", "string"): "secret", ("conn", "str"): "secret", ("hmac", "key"): "key",
+    ("deploy", "key"): "key", ("ssh", "key"): "key", ("cc", "number"): "card",
+    ("account", "number"): "account", ("bank", "account"): "account",
+    ("routing", "number"): "account", ("passport", "number"): "secret", ("tax", "id"): "secret",
+    ("social", "security"): "secret", ("mfa", "code"): "password", ("recovery", "code"): "password",
+    ("recovery", "codes"): "password", ("backup", "codes"): "password",
+    ("seed", "phrase"): "secret", ("magic", "link"): "token",
 }  # fmt: skip
 _GLUED = {
     "password": "password", "passwd": "password", "passphrase": "password", "apikey": "key",
     "secretkey": "key", "privatekey": "key", "accesskey": "key", "accesstoken": "token",
     "authtoken": "token", "refreshtoken": "token", "idtoken": "token", "apitoken": "token",
-    "clientsecret": "secret", "cardnumber": "card",
+    "clientsecret": "secret", "cardnumber": "card", "sessionid": "token", "sessid": "token",
+    "motdepasse": "password",
 }  # fmt: skip
+_RULE_OF_NAME = {
+    "session": "token", "pan": "card", "cardpan": "card", "ccnum": "card", "rootpw": "password",
+}  # fmt: skip
+"""Only when they are the whole name: a `session_name` is harmless."""
 _HARMLESS_LAST = frozenset({
     "count", "type", "limit", "length", "len", "size", "usage", "expires", "expiry", "expiration",
     "ttl", "budget", "rule", "policy", "at", "age", "enabled", "required", "changed", "url",
+    "method", "provider", "backend", "name", "status", "version",
 })  # fmt: skip
 """`token_count` and `password_changed_at` speak about a secret and hold none."""
 
@@ -106,155 +121,12 @@ def _judge_key(key: str) -> str:
         if word in _RULE_OF_WORD:
             return _RULE_OF_WORD[word]
     glued = "".join(words)
+    if glued in _RULE_OF_NAME:
+        return _RULE_OF_NAME[glued]
     return next((rule for part, rule in _GLUED.items() if part in glued), "")
 
 
-# --- What a value looks like -------------------------------------------------------------------
-
-
-class Rule(NamedTuple):
-    """One pattern. Group `secret`, if the pattern has it, is the part that is hidden."""
-
-    name: str
-    pattern: re.Pattern[str]
-    accept: Callable[[re.Match[str]], bool] | None = None
-    """Asked about each match; None accepts all."""
-
-
-def _luhn(match: re.Match[str]) -> bool:
-    digits = [int(char) for char in match.group() if char.isdigit()]
-    if digits[0] not in (2, 3, 4, 5, 6) or len(set(digits)) == 1:
-        return False
-    doubled = [digit * 2 - 9 * (digit > 4) for digit in digits[-2::-2]]
-    return (sum(digits[-1::-2]) + sum(doubled)) % 10 == 0
-
-
-_NOT_SECRET = frozenset({"none", "null", "true", "false", "undefined", "str", "string", "..."})
-_EXPRESSION = re.compile(r"[A-Za-z_][A-Za-z_]*(?:\.[A-Za-z_]+)+\(?|\[redacted:?|\{[A-Za-z_.]*")
-
-
-def _is_assigned(match: re.Match[str]) -> bool:
-    """Not `password=None`, `token=self.token` or `password=password`: those are source code."""
-    value, word = match.group("secret").strip("\\\"'"), match.group("word").lower()
-    lower = value.lower()
-    if lower in _NOT_SECRET or lower == word or _EXPRESSION.fullmatch(value):
-        return False
-    return "pass" in word or "pwd" in word or len(value) >= 6
-
-
-def _has_digit(match: re.Match[str]) -> bool:
-    return any(char.isdigit() for char in match.group("secret"))
-
-
-def _is_random(match: re.Match[str]) -> bool:
-    return _has_digit(match) or len(match.group("secret")) >= 20
-
-
-_START = r"(?<![A-Za-z0-9_-])"
-_PEM = Rule(
-    "private key",
-    re.compile(
-        r"-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----"
-        r"[\s\S]*?(?:-----END [A-Z0-9 ]{0,60}-----|\Z)"
-    ),
-)
-_URL = Rule("url password", re.compile(r"://[^\s/@:]{0,256}:(?P<secret>[^\s/@]{1,512})@"))
-_JWT = Rule(
-    "jwt", re.compile(_START + r"eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{4,}(?:\.[A-Za-z0-9_-]*){0,3}")
-)
-_AWS = Rule(
-    "aws key", re.compile(r"(?<![A-Za-z0-9])(?:AKIA|ASIA|ABIA|ACCA)[A-Z0-9]{16}(?![A-Za-z0-9])")
-)
-_GITHUB = Rule(
-    "token",
-    re.compile(
-        r"(?<![A-Za-z0-9])(?:gh[pousr]_[A-Za-z0-9]{20,255}|github_pat_[A-Za-z0-9_]{20,255})"
-    ),
-)
-_SLACK = Rule(
-    "token",
-    re.compile(
-        r"(?<![A-Za-z0-9])(?:xox[a-z]-[A-Za-z0-9-]{10,255}|xapp-[A-Za-z0-9-]{10,255})"
-        r"|hooks\.slack\.com/(?:services|workflows)/(?P<secret>[A-Za-z0-9/_+-]{12,255})"
-    ),
-)
-_PREFIXED = Rule(
-    "token",
-    re.compile(
-        r"(?<![A-Za-z0-9])(?:glpat-|glrt-|npm_|pypi-|hf_|dop_v1_|shpat_|shpss_|ya29\.|AIza|sk-"
-        r"|[srp]k_(?:live|test)_|whsec_|SG\.|dckr_pat_|sntrys_|qd_agt_|qd_pat_)"
-        r"[A-Za-z0-9_.=+/-]{16,512}"
-    ),
-)
-_BEARER = Rule(
-    "bearer",
-    re.compile(r"\bBearer[ \t]{1,4}(?P<secret>[A-Za-z0-9._~+/=-]{8,4096})", re.IGNORECASE),
-    _is_random,
-)
-_KEY_WORD = (
-    r"(?P<word>pass(?:word|wd|phrase|code)|pwd|secret(?:[_-]?(?:key|access[_-]?key))?"
-    r"|(?:api|access|private|signing|encryption|account)[_-]?key|token|authorization|credentials?"
-    r"|client[_-]?secret|sessionid|cookie)"
-)
-_ASSIGNED = Rule(
-    "secret",
-    re.compile(
-        _KEY_WORD + r"[\\\"']{0,3}[ \t]{0,3}(?:=>|[:=])[ \t]{0,3}(?:Basic[ \t]{1,3})?b?"
-        r"(?P<secret>\\?\"[^\"\n]{1,1024}\"?|'[^'\n]{1,1024}'?|[^\s\"'&,;)}\]]{1,1024})",
-        re.IGNORECASE,
-    ),
-    _is_assigned,
-)
-_AFTER_WORD = Rule(
-    "secret",
-    re.compile(
-        r"(?:key|token|secret|password|signature)[ \t]{1,3}(?:(?:is|was)[ \t]{1,3})?[\"']?"
-        r"(?P<secret>[A-Za-z0-9+/_-]{20,512}={0,2})",
-        re.IGNORECASE,
-    ),
-    _has_digit,
-)
-_CARD = Rule("card number", re.compile(r"(?<![\w.])\d(?:[ -]?\d){12,18}(?![\w.]\d|\w)"), _luhn)
-
-_HINT = re.compile(
-    "-----BEGIN|eyJ|A(?:KIA|SIA|BIA|CCA|Iza)|gh[pousr]_|github_pat_|xox|xapp-|hooks.slack|gl(?:pat|rt)-"
-    "|npm_|pypi-|hf_|dop_v1_|shp|ya29|sk-|k_(?:live|test)_|whsec_|SG\\.|dckr_|sntrys_|qd_"
-)
-"""One cheap look for all prefixes; what follows it tells which rules to run."""
-_NEEDLES: tuple[tuple[tuple[str, ...], Rule], ...] = (
-    (("-----BEGIN",), _PEM),
-    (("eyJ",), _JWT),
-    (("AKIA", "ASIA", "ABIA", "ACCA"), _AWS),
-    (("ghp_", "gho_", "ghu_", "ghs_", "ghr_", "github_pat_"), _GITHUB),
-    (("xox", "xapp-", "hooks.slack"), _SLACK),
-)
-_WORD_HINT = re.compile(
-    "pass|pwd|secret|token|key|authorization|credential|cookie|sessionid|signature|bearer|://"
-)
-_ANY_HINT = re.compile(f"{_HINT.pattern.lower()}|{_WORD_HINT.pattern}")
-"""Finds at least what those two find, in the text in small letters: mostly nothing."""
-_DIGIT_RUN = re.compile(r"\d[\d -]{11}\d")
-
-
-def find_rules(text: str) -> list[Rule]:
-    """The rules that might match: usually none, and then no pattern runs at all."""
-    rules: list[Rule] = []
-    if not text:
-        return rules
-    low = text.lower()
-    if _ANY_HINT.search(low):
-        if _HINT.search(text):
-            rules = [rule for needles, rule in _NEEDLES if any(one in text for one in needles)]
-            rules.append(_PREFIXED)
-        if _WORD_HINT.search(low):
-            if "bearer" in low:
-                rules.append(_BEARER)
-            if "://" in low and "@" in low:
-                rules.append(_URL)
-            rules += (_ASSIGNED, _AFTER_WORD)
-    if _DIGIT_RUN.search(text):
-        rules.append(_CARD)
-    return rules
+# --- Values and texts ---------------------------------------------------------------------------
 
 
 def redact_text(text: str) -> str:
@@ -304,7 +176,7 @@ def _redact(value: object, rules: list[Rule] | None, depth: int) -> object:
         return [_redact(item, rules, depth - 1) for item in cast("list[object]", value)]
     if isinstance(value, int) and abs(value) >= 10**12:
         text = str(value) if value.bit_length() <= 64 else ""
-        return value if _redact_string(text, rules) == text else marker(_CARD.name)
+        return value if _redact_string(text, rules) == text else marker(CARD.name)
     return value
 
 
