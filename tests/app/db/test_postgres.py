@@ -73,9 +73,11 @@ async def test_tables_are_those_of_the_models(url):
     await engine.dispose()
 
 
-async def test_nothing_is_made_outside_the_schema(url):
+async def test_nothing_is_made_outside_the_schema(empty):
+    async with control_db(empty):
+        pass
     rows = run_sql(
-        url,
+        empty,
         "SELECT DISTINCT schemaname FROM pg_tables"
         " WHERE schemaname NOT IN ('pg_catalog', 'information_schema')",
     )

@@ -193,10 +193,10 @@ async def test_slices_do_not_matter(db, clock, monkeypatch):
 async def test_two_processes_append_without_a_gap(db, place):
     command = [sys.executable, "-m", "tests.support.audit_writer", str(place)]
     start = asyncio.create_subprocess_exec
-    writers = [await start(*command, name, "200") for name in ("server", "cli")]
+    writers = [await start(*command, name, "60") for name in ("server", "cli")]
     assert [await writer.wait() for writer in writers] == [0, 0]
     found = await verify(db, KEYRING)
-    assert (found.verdict, found.size) == (Verdict.OK, 400)
+    assert (found.verdict, found.size) == (Verdict.OK, 120)
 
 
 def read_head(db):

@@ -3,13 +3,12 @@
 
 import pytest_asyncio
 from tests.support.commands import Desk
-
-from queuedeck.history.sqlite.store import SqliteHistory
+from tests.support.control import history_at
 
 
 @pytest_asyncio.fixture
-async def desk(db, clock, tmp_path):
-    history = SqliteHistory(tmp_path / "history.db", clock)
+async def desk(db, clock, place):
+    history = history_at(place, clock)
     await history.open()
     try:
         yield Desk(db, history, clock)

@@ -6,6 +6,7 @@ from contextlib import aclosing
 
 import msgspec
 import pytest
+from tests.support.control import history_at
 from tests.support.history_events import (
     LANE,
     NOW_US,
@@ -22,7 +23,6 @@ from queuedeck.domain.tasks import ingest as ingest_module
 from queuedeck.domain.tasks.ingest import ANY_TASK, Ingest
 from queuedeck.errors import Conflict, Invalid, Unavailable
 from queuedeck.history.records import TaskFilter
-from queuedeck.history.sqlite.store import SqliteHistory
 from queuedeck.live import Live
 from queuedeck_agent import wire
 
@@ -73,8 +73,8 @@ class Watched:
 
 
 @pytest.fixture
-async def store(tmp_path):
-    history = SqliteHistory(tmp_path / "history.db", lambda: NOW_US)
+async def store(place):
+    history = history_at(place, lambda: NOW_US)
     await history.open()
     yield Watched(history)
     await history.close()
