@@ -53,8 +53,9 @@ async def show_trends(
 async def _usual_range(services: Services, project_id: int) -> Range:
     """A day, or an hour where nothing is older: a chart of a day would be empty but for its end."""
     day, hour = (window(kind, services.clock()) for kind in (Range.DAY, Range.HOUR))
+    before_us = hour.since_us - hour.since_us % day.sum_step_us
     older = await services.history.trend(
-        project_id, day.since_us, hour.since_us, day.sum_step_us, TrendFilter()
+        project_id, day.since_us, before_us, day.sum_step_us, TrendFilter()
     )
     return Range.DAY if older.total.ended else Range.HOUR
 

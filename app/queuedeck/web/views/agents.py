@@ -105,7 +105,8 @@ def _state(agent: AgentSeen, now_us: int) -> tuple[str, str]:
 def _engine(engine: wire.EngineInfo) -> EngineLine:
     facts = [engine.role]
     if engine.pool:
-        facts.append(f"{engine.pool}, {plural(engine.slots, 'slot')}")
+        slots = f", {plural(engine.slots, 'slot')}" if engine.slots else ""
+        facts.append(engine.pool + slots)
     if engine.tasks:
         facts.append(plural(len(engine.tasks), "task"))
     missing = [c for c in engine.capabilities if c.how == "none"]

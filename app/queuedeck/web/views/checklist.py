@@ -70,7 +70,8 @@ def _recognised(agents: list[AgentSeen]) -> Step:
     engine = max(engines, key=lambda e: e.role == "worker")
     facts = [f"{engine_tag(engine.engine).title} {engine.version}"]
     if engine.pool:
-        facts.append(f"{engine.pool} with {plural(engine.slots, 'slot')}")
+        slots = f" with {plural(engine.slots, 'slot')}" if engine.slots else ""
+        facts.append(engine.pool + slots)
     if engine.queues:
         facts.append(plural(len(engine.queues), "queue"))
     if engine.tasks:
