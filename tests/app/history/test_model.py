@@ -183,13 +183,13 @@ def test_p6_a_group_that_failed_leaves_nothing_behind(sqlite, delivery, data):
 
 
 # To make and drop the tables of a day takes Postgres longer than all the rest of an example.
-@examples(40)
+@examples(30)
 @given(deliveries())
 def test_p6_tables_equal_the_model_for_any_grouping_on_postgres(postgres, delivery):
     check_any_grouping(postgres, delivery)
 
 
-@examples(20)
+@examples(12)
 @given(deliveries(), st.data())
 def test_p6_a_group_that_failed_leaves_nothing_behind_on_postgres(postgres, delivery, data):
     check_failing_groups(postgres, delivery, data)

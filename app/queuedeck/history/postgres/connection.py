@@ -7,6 +7,7 @@ connection is lost, what was begun fails as `Unavailable`, and the next transact
 
 import asyncio
 from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
+from contextlib import suppress
 from typing import Any, TypeVar
 
 import asyncpg
@@ -20,6 +21,7 @@ from queuedeck.history.postgres.statements import from_arrays, from_table, trans
 from queuedeck.history.sql.database import Dialect
 
 CONNECT_S = 10
+CLOSE_S = 2
 STATEMENT_S = 60
 """A statement that takes longer is given up, and the connection with it."""
 MOST_STATEMENTS = 1_000
@@ -110,6 +112,9 @@ class PostgresDatabase:
         self._run(self._script(sql))
 
     def close(self) -> None:
+        if self._connection is not None:
+            with suppress(*_ERRORS):
+                self._loop.run_until_complete(self._connection.close(timeout=CLOSE_S))
         self._lose()
         self._loop.close()
 
