@@ -33,8 +33,8 @@ class Mixed(Harness):
     """The engine itself can cancel a task that waits."""
     delays: ClassVar[bool] = True
     """A task may be sent for later."""
-    words: ClassVar[dict[str, str]]
-    """State -> the engine's own word for it."""
+    words: ClassVar[dict[str, tuple[str, ...]]]
+    """State -> the engine's own word for it, or words."""
     after_kill_word: ClassVar[str]
     """What the engine's own store says of a killed task."""
 
@@ -59,10 +59,10 @@ class Mixed(Harness):
 
 class CeleryMixed(Mixed, CeleryHarness):
     after_kill = "lost"
-    words: ClassVar[dict[str, str]] = {
-        "succeeded": "SUCCESS",
-        "failed": "FAILURE",
-        "cancelled": "REVOKED",
+    words: ClassVar[dict[str, tuple[str, ...]]] = {
+        "succeeded": ("SUCCESS",),
+        "failed": ("FAILURE",),
+        "cancelled": ("REVOKED",),
     }
     after_kill_word = "FAILURE"
 
@@ -72,10 +72,10 @@ class CeleryMixed(Mixed, CeleryHarness):
 
 class RqMixed(Mixed, RqHarness):
     after_kill = "lost"
-    words: ClassVar[dict[str, str]] = {
-        "succeeded": "finished",
-        "failed": "failed",
-        "cancelled": "canceled",
+    words: ClassVar[dict[str, tuple[str, ...]]] = {
+        "succeeded": ("finished",),
+        "failed": ("failed",),
+        "cancelled": ("canceled",),
     }
     after_kill_word = "failed"
 
@@ -88,10 +88,10 @@ class RqMixed(Mixed, RqHarness):
 
 class HueyMixed(Mixed, HueyHarness):
     after_kill = "lost"
-    words: ClassVar[dict[str, str]] = {
-        "succeeded": "result",
-        "failed": "error",
-        "cancelled": NOTHING,
+    words: ClassVar[dict[str, tuple[str, ...]]] = {
+        "succeeded": ("result",),
+        "failed": ("error",),
+        "cancelled": (NOTHING,),
     }
     after_kill_word = NOTHING
 
@@ -106,10 +106,10 @@ class DramatiqMixed(Mixed, DramatiqHarness):
     after_kill = "succeeded"
     dies_alone = False
     cancels = False
-    words: ClassVar[dict[str, str]] = {
-        "succeeded": "result",
-        "failed": "failure",
-        "cancelled": "result",
+    words: ClassVar[dict[str, tuple[str, ...]]] = {
+        "succeeded": ("result",),
+        "failed": ("failure",),
+        "cancelled": ("result", NOTHING),
     }
     after_kill_word = "result"
 
@@ -135,10 +135,10 @@ class DramatiqMixed(Mixed, DramatiqHarness):
 class ArqMixed(Mixed, ArqHarness):
     after_kill = "succeeded"
     dies_alone = False
-    words: ClassVar[dict[str, str]] = {
-        "succeeded": "success",
-        "failed": "failure",
-        "cancelled": "failure",
+    words: ClassVar[dict[str, tuple[str, ...]]] = {
+        "succeeded": ("success",),
+        "failed": ("failure",),
+        "cancelled": ("failure",),
     }
     after_kill_word = "success"
 
@@ -164,10 +164,10 @@ class TaskiqMixed(Mixed, TaskiqHarness):
     dies_alone = False
     cancels = False
     delays = False
-    words: ClassVar[dict[str, str]] = {
-        "succeeded": "result",
-        "failed": "error",
-        "cancelled": NOTHING,
+    words: ClassVar[dict[str, tuple[str, ...]]] = {
+        "succeeded": ("result",),
+        "failed": ("error",),
+        "cancelled": (NOTHING,),
     }
     after_kill_word = NOTHING
 
