@@ -59,6 +59,10 @@ class Dialect(Protocol):
     """Whether `t.ext` is a UUID whose digits begin so; takes how many, and the digits."""
     TEXT_BEGINS: str
     """Whether `t.ext` is another id that begins so; takes how many characters, and them."""
+    SORTED_N: str
+    """`t.n` of a stream that is found by another index and then sorted: Postgres is kept from
+    walking all of the day in the order of `n` instead.
+    """
     WORDS_N: str
     """The column of the documents `w` that has the `n` of a task."""
 

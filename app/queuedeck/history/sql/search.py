@@ -44,6 +44,7 @@ class Stream(msgspec.Struct, frozen=True):
     index: str
     range: Clause
     also: Clause | None = None
+    order: str = "t.n"
 
     def rows_of(self, day: int) -> Clause:
         """FROM and WHERE of its rows in one day."""
@@ -51,10 +52,6 @@ class Stream(msgspec.Struct, frozen=True):
         also = f" AND {self.also.sql}" if self.also else ""
         values = self.range.values + (self.also.values if self.also else ())
         return Clause(f"task_{day} AS t INDEXED BY {index} WHERE {self.range.sql}{also}", values)
-
-    @property
-    def order(self) -> str:
-        return "t.n"
 
 
 class WordStream(msgspec.Struct, frozen=True):
@@ -230,7 +227,9 @@ def _text_streams(
     if keys is not None:
         low, high = keys
         for bounds in ((low, high), (older_key(high), older_key(low))):
-            streams.append(Stream("key", Clause("t.key BETWEEN ? AND ?", bounds), uuid))
+            streams.append(
+                Stream("key", Clause("t.key BETWEEN ? AND ?", bounds), uuid, refs.dialect.SORTED_N)
+            )
     if has_text_ids:
         streams.append(_project_stream(project_id, other))
     return streams

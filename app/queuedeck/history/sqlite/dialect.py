@@ -52,6 +52,7 @@ class SqliteDialect(Dialect):
     GLOB = "GLOB ?"
     UUID_BEGINS = "typeof(t.ext) = 'blob' AND lower(substr(hex(t.ext), 1, ?)) = ?"
     TEXT_BEGINS = "typeof(t.ext) = 'text' AND substr(t.ext, 1, ?) = ?"
+    SORTED_N = "t.n"
     WORDS_N = "w.rowid"
 
     def listed(self, values: Iterable[int] | Iterable[str]) -> str:
