@@ -17,7 +17,7 @@ install: ## install everything into .venv (needs Python 3.11 or newer; fetches u
 	@.ci/install-uv
 	@$$(command -v uv || echo .tools/bin/uv) sync --locked --quiet --compile-bytecode
 
-demo: install ## see it work: server, broker, Celery worker and tasks, in one command
+demo: install ## see it work: server, broker, a worker of each engine and tasks, in one command
 	@$(RUN) queuedeck demo
 
 serve: install ## run the server on http://127.0.0.1:7717
