@@ -236,11 +236,13 @@ def start_agent() -> "Agent | None":
     global _refused
     if _refused:
         return None
-    from queuedeck_agent import agent, redact
+    from queuedeck_agent import agent, overrides, redact
 
     try:
         started = agent.start()
         redact.hide_names(started.config.redact)
+        doubts = (one for one in started.config.warnings if one.startswith("QUEUEDECK_REDACT"))
+        overrides.configure(started.config.redact_tasks, doubts)
         return started
     except AgentError as error:
         _refused = True

@@ -6,6 +6,7 @@ from typing import NamedTuple, cast
 import msgspec
 
 from queuedeck_agent import redact
+from queuedeck_agent.capture_override import is_of_result, override
 from queuedeck_agent.capture_scan import ALWAYS_PLAIN, Scan, Unusual
 from queuedeck_agent.capture_walk import (
     CARD_LIMIT,
@@ -15,6 +16,7 @@ from queuedeck_agent.capture_walk import (
     Walk,
     qualified_name,
 )
+from queuedeck_agent.overrides import Hidden
 
 MAX_MESSAGE = 2048
 MAX_TRACEBACK_HEAD = 2048
@@ -35,7 +37,6 @@ class Captured(NamedTuple):
 
 
 _encode = encode = msgspec.json.Encoder().encode
-_Hidden = tuple[tuple[int, str], ...]
 
 
 def _finish(walk: Walk, shown: object) -> bytes:
@@ -67,8 +68,8 @@ def encodable(text: str) -> str:
     return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode()
 
 
-def arguments(args: object, kwargs: object, hidden: _Hidden = ()) -> Captured:
-    """JSON `{"args": [...], "kwargs": {...}}`; `hidden`: (position, rule) of secret parameters."""
+def arguments(args: object, kwargs: object, hidden: Hidden = ()) -> Captured:
+    """JSON `{"args": [...], "kwargs": {...}}`; `hidden`: what is said of its task."""
     try:
         scan = Scan()
         shown_args: object = scan.other(args, type(args), MAX_DEPTH)
@@ -80,28 +81,33 @@ def arguments(args: object, kwargs: object, hidden: _Hidden = ()) -> Captured:
     except (Unusual, UnicodeEncodeError):
         pass
     walk = Walk()
-    shown_args = walk.any(args, MAX_DEPTH)
-    if hidden and isinstance(shown_args, list):
-        for place, rule in hidden:
-            if place < len(cast("list[object]", shown_args)):
-                shown_args[place] = redact.marker(rule)
-    shown = {"args": shown_args, "kwargs": walk.any(kwargs, MAX_DEPTH)}
+    shown: object = {"args": walk.any(args, MAX_DEPTH), "kwargs": walk.any(kwargs, MAX_DEPTH)}
+    if hidden:
+        shown = override(hidden, shown, {"args": args, "kwargs": kwargs}, walk)
     json = _finish(walk, shown)
     return Captured(json, walk.plain)
 
 
-def described(args_text: str | None, kwargs_text: str | None, captured: bytes) -> bytes:
+def described(
+    args_text: str | None, kwargs_text: str | None, captured: bytes, hidden: Hidden = ()
+) -> bytes:
     """The captured arguments, with the caller's own text in place of what it stands for."""
     shown = cast("dict[str, object]", msgspec.json.decode(captured))
     if args_text is not None:
         shown["args"] = {REPR_KEY: text(args_text)}
     if kwargs_text is not None:
         shown["kwargs"] = {REPR_KEY: text(kwargs_text)}
-    return _encode(shown)
+    paths = tuple((place, rule) for place, rule in hidden if rule and not isinstance(place, int))
+    return _encode(override(paths, shown, None, Walk()) if paths else shown)
 
 
-def result(value: object) -> bytes:
-    """JSON of a return value."""
+def result(value: object, hidden: Hidden = ()) -> bytes:
+    """JSON of a return value; `hidden`: of its task, of which only what is of the result counts."""
+    if hidden and (hidden := tuple(one for one in hidden if is_of_result(one[0]))):
+        walk = Walk()
+        whole: object = {"result": walk.any(value, MAX_DEPTH)}
+        whole = override(hidden, whole, {"result": value}, walk)
+        return _finish(walk, cast("dict[str, object]", whole)["result"])
     if value is None:
         return b"null"
     kind = type(value)

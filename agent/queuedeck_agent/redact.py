@@ -75,6 +75,8 @@ _HARMLESS_LAST = frozenset({
 })  # fmt: skip
 """`token_count` and `password_changed_at` speak about a secret and hold none."""
 
+OPERATORS_RULE = "name"
+"""Of names that the operator added: no task can show those."""
 _extra_names: set[str] = set()
 _MAX_CACHED_KEYS = 4096
 _MAX_KEY = 128
@@ -110,7 +112,7 @@ def _plain(name: str) -> str:
 
 def _judge_key(key: str) -> str:
     if _extra_names and _plain(key) in _extra_names:
-        return "name"
+        return OPERATORS_RULE
     words = [word.lower() for word in _WORDS.findall(key)]
     if not words or words[-1] in _HARMLESS_LAST:
         return ""

@@ -151,9 +151,9 @@ CARD = Rule("card number", re.compile(r"(?<![\w.])\d(?:[ -]?\d){12,18}(?![\w.]\d
 
 _PREFIXES = (
     "-----BEGIN", "eyJ", "AKIA", "ASIA", "ABIA", "ACCA", "AIza", "AGE-S", "gh[pousr]_",
-    "github_pat_", "glpat-", "glrt-", "glsa_", "xox", "xapp-", "hooks.slack", "npm_", "pypi-", "hf_",
-    r"hvs\.",     "dop_v1_", "dckr_", "dapi", "shp", "sk-", "sntrys_", "ya29", "k_live_", "k_test_", "whsec_",
-    r"SG\.", "SK[0-9a-f]{6}", "qd_", "GOCSPX", "key-[0-9a-f]{6}", ":AA",
+    "github_pat_", "glpat-", "glrt-", "glsa_", "xox", "xapp-", "hooks.slack", "npm_", "pypi-",
+    "hf_", r"hvs\.", "dop_v1_", "dckr_", "dapi", "shp", "sk-", "sntrys_", "ya29", "k_live_",
+    "k_test_", "whsec_", r"SG\.", "SK[0-9a-f]{6}", "qd_", "GOCSPX", "key-[0-9a-f]{6}", ":AA",
     r"\.[A-Za-z0-9_-]{6}\.[A-Za-z0-9_-]{27}",
 )  # fmt: skip
 _WORDS = (

@@ -14,7 +14,7 @@ import msgspec
 
 from queuedeck_agent import capture
 from queuedeck_agent.agent import Agent
-from queuedeck_agent.engines.signatures import Hidden, hidden_positions
+from queuedeck_agent.overrides import Hidden, hidden_in
 from queuedeck_agent.seal import MAX_PLAINTEXT_BYTES
 
 STAMP = "queuedeck"
@@ -52,8 +52,13 @@ class Functions:
         """By `func(...)`, which a sender may share with its workers, and by the worker itself."""
         if name not in self.hidden and len(self.hidden) < _MAX_CACHED_NAMES:
             # The context comes first, and is no argument of the caller's.
-            hidden = hidden_positions(getattr(coroutine, "queuedeck_original", coroutine))
-            self.hidden[name] = tuple((place - 1, rule) for place, rule in hidden if place)
+            function = getattr(coroutine, "queuedeck_original", coroutine)
+            self.hidden[name] = hidden_in(function, name, skip=1)
+
+    def hidden_in(self, name: str) -> Hidden:
+        """Only what the setting says while the function is not known here."""
+        known = self.hidden.get(name)
+        return hidden_in(None, name) if known is None else known
 
 
 class Arguments:
@@ -69,7 +74,7 @@ class Arguments:
         """Redacted JSON."""
         if not self.wanted:
             return b""
-        return capture.arguments(args, kwargs, self.functions.hidden.get(name, ())).json
+        return capture.arguments(args, kwargs, self.functions.hidden_in(name)).json
 
     def show_sent(self, name: str, args: Any, kwargs: Any) -> bytes:
         """The same, nothing where only the worker can tell which argument is a password."""

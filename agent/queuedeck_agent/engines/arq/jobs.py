@@ -111,7 +111,7 @@ class JobHooks:
         """The body is over; the job is not closed yet."""
         run.finish()
         if self.agent.config.capture_results:
-            run.result = capture.result(value)
+            run.result = capture.result(value, self.arguments.functions.hidden_in(run.name))
 
     def raised(self, run: Run, error: BaseException) -> None:
         """An exception, a time limit, an abort, or the end of the worker."""

@@ -1,15 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """The arguments of one Celery task: what people may see of them, and the sealed original."""
 
-import inspect
 from typing import Any
 
-from queuedeck_agent import capture, redact
+from queuedeck_agent import capture
 from queuedeck_agent.agent import Agent
 from queuedeck_agent.engines.celery import call as celery_call
+from queuedeck_agent.overrides import Hidden, hidden_in
 
 _MAX_CACHED_TASKS = 4096
-_Hidden = tuple[tuple[int, str], ...]
 
 
 class Arguments:
@@ -21,7 +20,7 @@ class Arguments:
         self.source = source
         self._wanted = agent.config.capture_args
         self._seal = agent.seals.seal
-        self._known: dict[str, tuple[_Hidden, str]] = {}
+        self._known: dict[str, tuple[Hidden, str]] = {}
         """Hidden positions and serialisation of each task."""
         self._serializer = str(app.conf.task_serializer or "json")
         self._may_pickle = "pickle" in (app.conf.accept_content or ())
@@ -54,7 +53,7 @@ class Arguments:
             kwargs_text = _own_text(kwargs_text, kwargs, self._limits[1], shown.plain)
         json = shown.json
         if args_text is not None or kwargs_text is not None:
-            json = capture.described(args_text, kwargs_text, json)
+            json = capture.described(args_text, kwargs_text, json, hidden)
         if shown.original and serializer == "json":
             body = celery_call.as_json(shown.original)
         else:
@@ -65,24 +64,19 @@ class Arguments:
             return json, b""
         return json, self._seal(self.agent.project, self.source, name, task_id, call)
 
-    def _learn(self, name: str) -> tuple[_Hidden, str]:
+    def hidden_in(self, name: str) -> Hidden:
+        """Only what the setting says while the task is not known here."""
+        return (self._known.get(name) or self._learn(name))[0]
+
+    def _learn(self, name: str) -> tuple[Hidden, str]:
         task = self.app.tasks.get(name)
-        found = _hidden_positions(task), str(getattr(task, "serializer", "") or self._serializer)
-        if len(self._known) < _MAX_CACHED_TASKS:
+        found = (
+            hidden_in(getattr(task, "run", None), name),
+            str(getattr(task, "serializer", "") or self._serializer),
+        )
+        if task is not None and len(self._known) < _MAX_CACHED_TASKS:
             self._known[name] = found
         return found
-
-
-def _hidden_positions(task: Any) -> _Hidden:
-    """Positions of parameters with a secret's name: `def login(user, password)`."""
-    if task is None:
-        return ()
-    try:
-        parameters = list(inspect.signature(task.run).parameters)
-    except (TypeError, ValueError):
-        return ()
-    rules = ((place, redact.key_rule(one)) for place, one in enumerate(parameters))
-    return tuple((place, rule) for place, rule in rules if rule)
 
 
 _PUNCTUATION = b"'\"()[]{},: "

@@ -16,6 +16,7 @@ from queuedeck_agent.engines.celery import redis as celery_redis
 from queuedeck_agent.engines.celery.arguments import Arguments
 from queuedeck_agent.engines.celery.publish import STAMP
 from queuedeck_agent.errors import CommandRefused
+from queuedeck_agent.overrides import Hidden
 
 STOPPABLE_POOLS = ("prefork", "gevent")
 """Pools that can stop a running task. Threads and solo cannot: Celery only logs an error."""
@@ -30,6 +31,7 @@ class Commands:
         self.agent = agent
         self.app = arguments.app
         self.source = arguments.source
+        self.arguments = arguments
         self.pool = ""
 
     def retry(self, command: wire.CommandBody, call: bytes) -> wire.CommandDone:
@@ -40,7 +42,8 @@ class Commands:
             raise CommandRefused("invalid", f"The sealed call cannot be read: {error}.") from None
         new_id = str(uuid.uuid4())
         at_us = time.time_ns() // 1_000
-        shown = _shown(original) if self.agent.config.capture_args else b""
+        hidden = self.arguments.hidden_in(command.task_name)
+        shown = _shown(original, hidden) if self.agent.config.capture_args else b""
         headers = _headers(original, command, new_id)
         headers[STAMP] = {"at": at_us, "c": 1 if shown else 0, "retry_of": command.task_id}
         queue = self._publish(original, headers, new_id)
@@ -236,15 +239,15 @@ def _opened(original: celery_call.SealedCall) -> tuple[Any, Any]:
     return args, kwargs
 
 
-def _shown(original: celery_call.SealedCall) -> bytes:
+def _shown(original: celery_call.SealedCall, hidden: Hidden) -> bytes:
     """Redacted arguments for the new task. Where there are none the worker captures them."""
     args, kwargs = _opened(original)
     if args is None:
         return b""
-    shown = capture.arguments(args, kwargs).json
+    shown = capture.arguments(args, kwargs, hidden).json
     if original.argsrepr is None and original.kwargsrepr is None:
         return shown
-    return capture.described(original.argsrepr, original.kwargsrepr, shown)
+    return capture.described(original.argsrepr, original.kwargsrepr, shown, hidden)
 
 
 def _text(given: str | None, value: Any) -> str:

@@ -141,7 +141,9 @@ class TaskHooks:
                     task_id,
                     run.attempt,
                     (_now_ns() - run.started_ns) // 1_000,
-                    capture.result(retval) if self.shows_results else b"",
+                    capture.result(retval, self.arguments.hidden_in(run.name))
+                    if self.shows_results
+                    else b"",
                     run.name,
                     run.worker,
                 )

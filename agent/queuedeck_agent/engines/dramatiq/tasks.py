@@ -98,7 +98,8 @@ class TaskHooks:
         elif message.failed and not run.started:
             self._refused(run, "", "A middleware refused the message.")
         else:
-            shown = capture.result(result) if self.agent.config.capture_results else b""
+            hidden = self.sending.signatures.hidden(run.name)
+            shown = capture.result(result, hidden) if self.agent.config.capture_results else b""
             at_us = time.time_ns() // 1_000
             self.emit(
                 wire.TaskSucceeded(

@@ -7,7 +7,7 @@ import msgspec
 
 from queuedeck_agent import capture
 from queuedeck_agent.agent import Agent
-from queuedeck_agent.engines.signatures import Hidden, hidden_positions
+from queuedeck_agent.overrides import Hidden, hidden_in
 from queuedeck_agent.seal import MAX_PLAINTEXT_BYTES
 
 _MAX_CACHED_TASKS = 4096
@@ -43,13 +43,17 @@ class Arguments:
         """Redacted JSON."""
         if not self.wanted:
             return b""
+        return capture.arguments(task.args, task.kwargs, self.hidden_in(task)).json
+
+    def hidden_in(self, task: Any) -> Hidden:
+        """Remembered for each class of tasks."""
         kind = type(task)
         hidden = self._hidden.get(kind)
         if hidden is None:
-            hidden = hidden_positions(function_of(kind))
+            hidden = hidden_in(function_of(kind), f"{kind.__module__}.{kind.__name__}")
             if len(self._hidden) < _MAX_CACHED_TASKS:
                 self._hidden[kind] = hidden
-        return capture.arguments(task.args, task.kwargs, hidden).json
+        return hidden
 
     def seal(self, name: str, task: Any, queue: str, message: bytes) -> bytes:
         """The sealed call, nothing when it is over the limit."""

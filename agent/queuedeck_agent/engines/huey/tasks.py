@@ -162,7 +162,8 @@ class TaskHooks:
             return
         run.ended = True
         self.running.clear()
-        shown = capture.result(value) if self.agent.config.capture_results else b""
+        hidden = self.arguments.hidden_in(task)
+        shown = capture.result(value, hidden) if self.agent.config.capture_results else b""
         self.emit(
             wire.TaskSucceeded(
                 run.at_us,

@@ -19,8 +19,8 @@ from queuedeck_agent.engines import sources
 from queuedeck_agent.engines.rq import call as rq_call
 from queuedeck_agent.engines.rq import stamp as rq_stamp
 from queuedeck_agent.engines.rq.commit import when_committed
-from queuedeck_agent.engines.signatures import Hidden, hidden_positions
 from queuedeck_agent.guard import contained
+from queuedeck_agent.overrides import Hidden, hidden_in
 
 _AGAIN = "queuedeck_again"
 _UNTOLD = "queuedeck_untold"
@@ -114,8 +114,12 @@ class PublishHooks:
         """Redacted arguments; nothing where they are not at hand, or a name may hide a secret."""
         if not self.agent.config.capture_args or not is_at_hand(job):
             return b""
-        hidden = self._hidden_in(job, name) if job.args else ()
-        return b"" if hidden is None else capture.arguments(job.args, job.kwargs, hidden).json
+        hidden = self.hidden_in(job, name)
+        if hidden is None:
+            if job.args:
+                return b""
+            hidden = hidden_in(None, name)
+        return capture.arguments(job.args, job.kwargs, hidden).json
 
     def sealed(self, job: Any, name: str) -> bytes:
         """The sealed call; nothing when it is too large."""
@@ -182,14 +186,14 @@ class PublishHooks:
         self._roots[job.id] = root
         return parent, root
 
-    def _hidden_in(self, job: Any, name: str) -> Hidden | None:
+    def hidden_in(self, job: Any, name: str) -> Hidden | None:
         """None while the function is not imported here, so that its parameters are not known."""
         known = self._hidden.get(name)
         if known is None:
             function = _function_of(job, name)
             if function is None:
                 return None
-            known = hidden_positions(function)
+            known = hidden_in(function, name)
             if len(self._hidden) < _MAX_KNOWN:
                 self._hidden[name] = known
         return known

@@ -13,6 +13,7 @@ from queuedeck_agent import capture, wire
 from queuedeck_agent.engines.rq import stamp as rq_stamp
 from queuedeck_agent.engines.rq.publish import PublishHooks, attempt_of, name_of
 from queuedeck_agent.guard import contained
+from queuedeck_agent.overrides import hidden_in
 
 _SECOND_US = 1_000_000
 _PATIENCE_S = 60
@@ -98,11 +99,12 @@ class RunHooks:
             return
         self._tell_start_late()
         shows = self.agent.config.capture_results
+        hidden = self.publishing.hidden_in(job, run.name) or hidden_in(None, run.name)
         run.success = wire.TaskSucceeded(
             time.time_ns() // 1_000,
             *run.about,
             max(0, _took_us(job)),
-            capture.result(vars(job).get("_result")) if shows else b"",
+            capture.result(vars(job).get("_result"), hidden) if shows else b"",
             run.name,
             run.worker,
         )

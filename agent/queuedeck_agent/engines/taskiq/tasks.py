@@ -130,7 +130,8 @@ class TaskHooks:
 
     def _succeeded(self, run: Run, value: Any) -> None:
         took_us = run.took_us()
-        shown = capture.result(value) if self.agent.config.capture_results else b""
+        hidden = self.sending.signatures.hidden(run.name)
+        shown = capture.result(value, hidden) if self.agent.config.capture_results else b""
         at_us = time.time_ns() // 1_000
         self.emit(
             wire.TaskSucceeded(
