@@ -209,9 +209,10 @@ class Harness(ABC):
     def stop(self) -> int:
         """Asks it to end; the exit code."""
         assert self.process is not None
-        process, self.process = self.process, None
-        process.send_signal(signal.SIGTERM)
-        return process.wait(30)
+        self.process.send_signal(signal.SIGTERM)
+        code = self.process.wait(30)
+        self.process = None  # not before: one that does not end is killed by `close`
+        return code
 
     def kill(self) -> None:
         """SIGKILL for the worker and all its children."""
