@@ -137,7 +137,7 @@ def _same_id(db: Database, project_id: int, task_id: str) -> list[Head]:
     for day in read_days(db):
         rows = db.execute(
             f"SELECT {columns(day)} FROM task_{day} AS t INDEXED BY task_{day}_key"  # noqa: S608
-            " WHERE t.key IN (?, ?) AND t.project = ? AND t.ext = ?",
+            " WHERE t.key IN (?, ?) AND +t.project = ? AND t.ext = ?",
             (key, older_key(key), project_id, ext),
         )
         heads += [Head(*row) for row in rows]
