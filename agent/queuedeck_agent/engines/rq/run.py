@@ -99,7 +99,9 @@ class RunHooks:
             return
         self._tell_start_late()
         shows = self.agent.config.capture_results
-        hidden = self.publishing.hidden_in(job, run.name) or hidden_in(None, run.name)
+        hidden = self.publishing.hidden_in(job, run.name)
+        if hidden is None:
+            hidden = hidden_in(None, run.name)
         run.success = wire.TaskSucceeded(
             time.time_ns() // 1_000,
             *run.about,
