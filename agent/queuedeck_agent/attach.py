@@ -240,9 +240,9 @@ def start_agent() -> "Agent | None":
 
     try:
         started = agent.start()
-        redact.hide_names(started.config.redact)
-        doubts = (one for one in started.config.warnings if one.startswith("QUEUEDECK_REDACT"))
-        overrides.configure(started.config.redact_tasks, doubts)
+        said = started.config.redact
+        redact.hide_names(said.names)
+        overrides.configure(said.rules, said.doubts)
         return started
     except AgentError as error:
         _refused = True

@@ -9,8 +9,8 @@ import msgspec
 
 from queuedeck_agent.dsn import Dsn, SealKey, parse
 from queuedeck_agent.errors import ConfigError
-from queuedeck_agent.overrides import TaskRule
-from queuedeck_agent.overrides import parse as parse_redact
+from queuedeck_agent.overrides import Redaction
+from queuedeck_agent.overrides import parse as parse_redaction
 
 DEFAULT_ALLOW = ("observe", "retry", "cancel", "pause")
 KNOWN_VERBS = frozenset(
@@ -56,10 +56,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     """QUEUEDECK_CAPTURE_ARGS: 0 keeps arguments (redacted and sealed) out of the events."""
     capture_results: bool = True
     """QUEUEDECK_CAPTURE_RESULTS: 0 keeps return values out of the events."""
-    redact: tuple[str, ...] = ()
+    redact: Redaction = Redaction()
     """QUEUEDECK_REDACT: further key names to hide, and places in the calls of single tasks."""
-    redact_tasks: tuple[TaskRule, ...] = ()
-    """Those places."""
     warnings: tuple[str, ...] = ()
     """What was odd about the settings, for the log and the dashboard."""
 
@@ -97,8 +95,8 @@ def from_env(env: Mapping[str, str] | None = None) -> Config:
             "QUEUEDECK_DSN is not set, so nothing is reported to Queuedeck.",
             "Set it to the DSN that the connect page of your server shows.",
         )
-    hiding = parse_redact(env.get("QUEUEDECK_REDACT", ""))
-    warnings.extend(hiding.doubts)
+    redaction = parse_redaction(env.get("QUEUEDECK_REDACT", ""))
+    warnings.extend(redaction.doubts)
     return Config(
         dsn=parse(text),
         previous=_previous(env.get("QUEUEDECK_DSN_PREVIOUS", ""), warnings),
@@ -112,8 +110,7 @@ def from_env(env: Mapping[str, str] | None = None) -> Config:
         release=env.get("QUEUEDECK_RELEASE", "").strip()[:100],
         capture_args=_flag(env, "QUEUEDECK_CAPTURE_ARGS", True),
         capture_results=_flag(env, "QUEUEDECK_CAPTURE_RESULTS", True),
-        redact=hiding.names,
-        redact_tasks=hiding.rules,
+        redact=redaction,
         warnings=tuple(warnings),
     )
 

@@ -37,12 +37,12 @@ class TaskRule(NamedTuple):
     shows: bool = False
 
 
-class Parsed(NamedTuple):
+class Redaction(NamedTuple):
     """What QUEUEDECK_REDACT says."""
 
-    names: tuple[str, ...]
-    rules: tuple[TaskRule, ...]
-    doubts: tuple[str, ...]
+    names: tuple[str, ...] = ()
+    rules: tuple[TaskRule, ...] = ()
+    doubts: tuple[str, ...] = ()
     """For the operator: what was not understood, and what is hidden because of it."""
 
 
@@ -110,7 +110,7 @@ def configure(rules: tuple[TaskRule, ...], doubts: Iterable[str] = ()) -> None:
             log.warning("Queuedeck: %s", doubt)
 
 
-def parse(text: str) -> Parsed:
+def parse(text: str) -> Redaction:
     """Names of keys, and `PATTERN:path,!path,...`; `;` ends what belongs to a pattern."""
     names: list[str] = []
     rules: list[TaskRule] = []
@@ -129,7 +129,7 @@ def parse(text: str) -> Parsed:
                 names.append(path)
                 continue
             _add(pattern or "*", path, rules, doubts)
-    return Parsed(tuple(dict.fromkeys(names)), tuple(rules), tuple(doubts))
+    return Redaction(tuple(dict.fromkeys(names)), tuple(rules), tuple(doubts))
 
 
 def _is_place(token: str, follows: bool) -> bool:
@@ -191,9 +191,9 @@ def _both_ways(paths: list[Path], parameters: list[str]) -> list[Path]:
     for path in paths:
         root, name, rest = path[0], "".join(path[1:2]), path[2:]
         if root == "kwargs" and name in parameters:
-            both["args", str(parameters.index(name)), *rest] = None
+            both[("args", str(parameters.index(name)), *rest)] = None
         elif root == "args" and name.isdecimal():
             place = int(name)
             if place < len(parameters):
-                both["kwargs", parameters[place], *rest] = None
+                both[("kwargs", parameters[place], *rest)] = None
     return list(both)

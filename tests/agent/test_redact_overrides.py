@@ -183,8 +183,8 @@ def test_decorator_at_the_wrong_place_hides_all_of_all_tasks() -> None:
 
 def test_settings_are_read_from_the_environment() -> None:
     read = from_env({"QUEUEDECK_DSN": GOOD, "QUEUEDECK_REDACT": "iban;shop.*:result,kwarg.a"})
-    assert read.redact == ("iban",)
-    assert [rule.path for rule in read.redact_tasks] == [("result",), *ALL]
+    assert read.redact.names == ("iban",)
+    assert [rule.path for rule in read.redact.rules] == [("result",), *ALL]
     assert "kwarg.a" in read.warnings[0]
 
 
