@@ -30,7 +30,7 @@ test-engines: install packages ## every engine in its oldest to newest versions,
 	$(RUN) python -m tests.matrix.run $(CELLS)
 
 chaos: install packages ## break things for long: kills, full disks, power cuts, bad networks
-	timeout --kill-after=30 $(TEST_LIMIT) $(RUN) pytest -m chaos tests/chaos
+	timeout --kill-after=30 $(TEST_LIMIT) $(RUN) pytest -m chaos tests/chaos tests/mixed
 
 check: lint types ## everything that reads the code without running it
 
