@@ -42,7 +42,7 @@ def serve(host: str | None, port: int | None, data: Path | None, public_url: str
 @click.option("--json", "as_json", is_flag=True, help="Print one last line of JSON.")
 @click.option("--port", type=click.IntRange(1, 65_535), help="Port of the demo's server.")
 def demo(seconds: int | None, as_json: bool, port: int | None) -> int:
-    """Show everything with a real worker of each engine and made-up tasks, in a temporary folder."""
+    """Show everything with a worker of each engine and made-up tasks, in a temporary folder."""
     try:
         from queuedeck.demo.session import run
     except ModuleNotFoundError as error:
