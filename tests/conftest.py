@@ -6,6 +6,7 @@ import tempfile
 from pathlib import Path
 
 import pytest
+from celery.result import AsyncResult
 from tests.support.e2e_broker import answers
 from tests.support.processes import ServerProcess
 from tests.support.serving import serve
@@ -26,6 +27,10 @@ def start_own_broker():
     os.environ["TEST_BROKER"] = url
     return folder, process
 
+
+# A result that is dropped unsubscribes from its broker: in a finalizer, in whatever test runs then,
+# and for 20 s each when that broker is gone. Brokers of tests come and go.
+del AsyncResult.__del__
 
 # Now, and not in `pytest_configure`: other conftest files read the variable before that runs.
 OWN_BROKER = start_own_broker()
