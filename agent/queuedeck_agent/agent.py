@@ -21,6 +21,7 @@ from queuedeck_agent.cancelled import Cancelled
 from queuedeck_agent.engines import versions
 from queuedeck_agent.guard import contained
 from queuedeck_agent.ids import new_id
+from queuedeck_agent.paused import Paused
 from queuedeck_agent.policy import Policy
 from queuedeck_agent.recorder import Recorder
 from queuedeck_agent.seal import Seals
@@ -76,6 +77,7 @@ class Agent:
         self.seals = Seals(config.seal_keys)
         self.policy = Policy(config.allow, config.allow_tasks, config.command_rate)
         self.cancelled = Cancelled(self.spool.folder)
+        self.paused = Paused(self.spool.folder)
         self.engines: list[Engine] = []
         self.role = ""
         self.started_us = time.time_ns() // 1_000

@@ -7,27 +7,14 @@ from collections.abc import Mapping
 
 import msgspec
 
+from queuedeck_agent import wire
 from queuedeck_agent.dsn import Dsn, SealKey, parse
 from queuedeck_agent.errors import ConfigError
 from queuedeck_agent.overrides import Redaction
 from queuedeck_agent.overrides import parse as parse_redaction
 
 DEFAULT_ALLOW = ("observe", "retry", "cancel", "pause")
-KNOWN_VERBS = frozenset(
-    {
-        "observe",
-        "retry",
-        "cancel",
-        "pause",
-        "terminate",
-        "purge",
-        "submit",
-        "schedule",
-        "worker",
-        "priority",
-        "move",
-    }
-)
+KNOWN_WORDS = frozenset(wire.VERBS.values()) | {"schedule"}
 DEFAULT_SPOOL_BYTES = 256 << 20
 LEAST_SPOOL_BYTES = 1 << 20
 
@@ -44,7 +31,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     spool_max_bytes: int = DEFAULT_SPOOL_BYTES
     """QUEUEDECK_SPOOL_MAX_BYTES: events kept on disk at most, for one server, project and user."""
     allow: tuple[str, ...] = DEFAULT_ALLOW
-    """QUEUEDECK_ALLOW: the verbs that the server may ask of this host."""
+    """QUEUEDECK_ALLOW: what the server may ask of this host, in the words of `wire.VERBS`."""
     """QUEUEDECK_READ_ONLY: 1 lets the server only observe, whatever QUEUEDECK_ALLOW says."""
     allow_tasks: tuple[str, ...] = ("*",)
     """QUEUEDECK_ALLOW_TASKS: names of the tasks that commands may touch, with wildcards."""
@@ -131,11 +118,11 @@ def _allow(env: Mapping[str, str], warnings: list[str]) -> tuple[str, ...]:
     if "QUEUEDECK_ALLOW" not in env:
         return DEFAULT_ALLOW
     verbs = _names(env["QUEUEDECK_ALLOW"])
-    unknown = [verb for verb in verbs if verb not in KNOWN_VERBS]
+    unknown = [verb for verb in verbs if verb not in KNOWN_WORDS]
     if unknown:
-        known = ", ".join(sorted(KNOWN_VERBS))
-        warnings.append(f"QUEUEDECK_ALLOW: {', '.join(unknown)} is no verb; known are {known}.")
-    return tuple(verb for verb in verbs if verb in KNOWN_VERBS)
+        known = ", ".join(sorted(KNOWN_WORDS))
+        warnings.append(f"QUEUEDECK_ALLOW: {', '.join(unknown)} means nothing; known are {known}.")
+    return tuple(verb for verb in verbs if verb in KNOWN_WORDS)
 
 
 def _names(text: str) -> tuple[str, ...]:

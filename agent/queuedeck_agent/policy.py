@@ -10,10 +10,14 @@ from queuedeck_agent import wire
 from queuedeck_agent.errors import CommandRefused
 
 MINUTE_S = 60.0
+_OF_TASKS = frozenset(
+    ("retry", "edit", "cancel", "terminate", "priority", "move", "reconcile", "submit")
+)
+_OF_ALL_TASKS = frozenset(("purge", "requeue"))
 
 
 class Policy:
-    """Verbs, task names and a rate, from the host's own settings."""
+    """What is allowed, task names and a rate, from the host's own settings."""
 
     def __init__(
         self,
@@ -30,20 +34,40 @@ class Policy:
 
     def check(self, command: wire.CommandBody) -> None:
         """Raises `CommandRefused` unless the host permits the command now; counts it if it does."""
-        if command.verb not in self.allow or command.verb == "observe":
+        word = wire.VERBS.get(command.verb)
+        if word is None:
+            raise CommandRefused(
+                "unsupported", f"This agent does not know `{command.verb}`; a newer one may."
+            )
+        if word not in self.allow:
             allowed = ", ".join(self.allow) or "nothing"
             raise CommandRefused(
                 "refused",
                 f"This host does not allow `{command.verb}`: its QUEUEDECK_ALLOW is {allowed}. "
-                "Add the verb there and restart the worker.",
+                f"Add `{word}` there and restart the worker.",
             )
-        if not any(fnmatch.fnmatchcase(command.task_name, pattern) for pattern in self.tasks):
+        if command.verb in _OF_TASKS or command.task_name:
+            self.check_task(command.task_name)
+        elif command.verb in _OF_ALL_TASKS and not self.allows_all_tasks:
             raise CommandRefused(
                 "refused",
-                f"This host does not allow commands on `{command.task_name}`: its "
-                f"QUEUEDECK_ALLOW_TASKS is {', '.join(self.tasks)}.",
+                f"`{command.verb}` takes whatever is there, and this host allows commands only on "
+                f"some tasks: its QUEUEDECK_ALLOW_TASKS is {', '.join(self.tasks)}.",
             )
         self._take_turn()
+
+    @property
+    def allows_all_tasks(self) -> bool:
+        return "*" in self.tasks
+
+    def check_task(self, name: str) -> None:
+        """Raises `CommandRefused` unless commands may touch tasks of that name."""
+        if not any(fnmatch.fnmatchcase(name, pattern) for pattern in self.tasks):
+            raise CommandRefused(
+                "refused",
+                f"This host does not allow commands on `{name}`: its "
+                f"QUEUEDECK_ALLOW_TASKS is {', '.join(self.tasks)}.",
+            )
 
     def _take_turn(self) -> None:
         now = self._clock()
@@ -51,7 +75,7 @@ class Policy:
             self._acted.popleft()
         if len(self._acted) >= self.rate:
             raise CommandRefused(
-                "refused",
+                "rate",
                 f"This host carries out at most {self.rate} commands a minute "
                 "(QUEUEDECK_COMMAND_RATE). Try again in a minute.",
             )

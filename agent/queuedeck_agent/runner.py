@@ -161,7 +161,7 @@ class Runner:
         if why := versions.objection(engine):
             raise CommandRefused("unsupported", why)
         call = b""
-        if body.verb == "retry":
+        if body.verb == "retry" or (body.verb == "edit" and body.sealed):
             call = self._agent.seals.open(
                 self._agent.project, body.source, body.task_name, body.task_id, body.sealed
             )

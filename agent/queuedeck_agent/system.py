@@ -1,11 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the agent asks the operating system: kind of file system, boot, locks."""
 
+import contextlib
 import errno
 import fcntl
 import functools
 import os
+import time
+from collections.abc import Generator
 from pathlib import Path
+
+_LOCK_S = 2.0
 
 _NETWORK = frozenset(
     {
@@ -73,3 +78,17 @@ def try_lock(path: Path, create: bool = False) -> int:
         os.close(fd)
         return -1
     return fd
+
+
+@contextlib.contextmanager
+def locked(path: Path) -> Generator[None]:
+    """Holds the file's lock, for a moment's change; raises `OSError` when it is not to be had."""
+    until = time.monotonic() + _LOCK_S
+    while (fd := try_lock(path, create=True)) < 0:
+        if time.monotonic() >= until:
+            raise TimeoutError(f"{path.name} is locked by another process")
+        time.sleep(0.01)
+    try:
+        yield
+    finally:
+        os.close(fd)

@@ -7,7 +7,7 @@ from sqlalchemy import Connection
 
 from queuedeck import paths
 
-HEAD = "0001"
+HEAD = "0002"
 """The newest revision in alembic/versions; a test compares."""
 
 

@@ -12,6 +12,18 @@ class Permission(StrEnum):
     READ_AUDIT = "audit:read"
     RETRY = "tasks:retry"
     CANCEL = "tasks:cancel"
+    SUBMIT = "tasks:submit"
+    """Run a task with arguments of one's own: submit, and edit and retry."""
+    MOVE = "tasks:move"
+    """Move waiting tasks to another queue, or change their priority."""
+    RUN_OPERATIONS = "operations:run"
+    """Act on many tasks at once, each act also by its own permission."""
+    INSPECT_QUEUES = "queues:inspect"
+    """Look at messages that wait or were given up."""
+    PAUSE = "queues:pause"
+    PURGE = "queues:purge"
+    CONTROL_WORKERS = "workers:control"
+    """Change pools and rates; drain and restart workers."""
     CONNECT_AGENTS = "agents:connect"
     """Make the key that connects workers, and see the connect page."""
     MANAGE_MEMBERS = "members:manage"
@@ -30,10 +42,22 @@ class Role(StrEnum):
 
 _READ = {Permission.READ_TASKS, Permission.READ_AGENTS}
 
+_OPERATE = {
+    Permission.RETRY,
+    Permission.CANCEL,
+    Permission.SUBMIT,
+    Permission.MOVE,
+    Permission.RUN_OPERATIONS,
+    Permission.INSPECT_QUEUES,
+    Permission.PAUSE,
+    Permission.PURGE,
+    Permission.CONTROL_WORKERS,
+}
+
 ROLE_PERMISSIONS: dict[Role, frozenset[Permission]] = {
     Role.OWNER: frozenset(Permission),
     Role.ADMIN: frozenset(Permission) - {Permission.MANAGE_PROJECT},
-    Role.OPERATOR: frozenset(_READ | {Permission.RETRY, Permission.CANCEL, Permission.READ_AUDIT}),
+    Role.OPERATOR: frozenset(_READ | _OPERATE | {Permission.READ_AUDIT}),
     Role.AUDITOR: frozenset(_READ | {Permission.READ_AUDIT}),
     Role.VIEWER: frozenset(_READ),
 }

@@ -50,11 +50,12 @@ class AgentSeen(msgspec.Struct, frozen=True):
         ability = next((c for c in engine.capabilities if c.verb == verb), None)
         if ability is None or ability.how == "none":
             reason = f" {ability.reason}" if ability and ability.reason else ""
-            return False, f"{engine.engine} cannot {verb} a task here.{reason}"
-        if verb not in self.hello.allow:
+            return False, f"`{verb}` is not possible on {engine.engine} here.{reason}"
+        word = wire.VERBS[verb]
+        if word not in self.hello.allow:
             return False, (
-                f"The host {self.hello.host} does not allow {verb}. "
-                f"Add {verb} to QUEUEDECK_ALLOW there and start the worker again."
+                f"The host {self.hello.host} does not allow `{verb}`. "
+                f"Add `{word}` to QUEUEDECK_ALLOW there and start the worker again."
             )
         return True, ""
 

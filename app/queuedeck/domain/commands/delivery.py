@@ -18,7 +18,7 @@ from queuedeck.domain.audit import service as audit
 from queuedeck.domain.commands.desk import CommandDesk, ResultDesk
 from queuedeck.domain.commands.models import Command
 from queuedeck.domain.commands.queries import CommandSeen, CommandState, seen, visible
-from queuedeck.domain.commands.service import publish
+from queuedeck.domain.commands.service import audit_target, publish
 from queuedeck.domain.projects.models import Project
 from queuedeck.keyring import Keyring
 from queuedeck_agent import wire
@@ -29,6 +29,7 @@ LEASE_US = 180 * SECOND_US
 """How long after sending the answer may take before the outcome is called unknown."""
 EXPIRE_LIMIT = 200
 MAX_TEXT = 2_000
+MAX_FOUND_BYTES = 256 << 10
 
 Result = wire.CommandDone | wire.CommandFailed
 
@@ -85,6 +86,7 @@ def build_command(keyring: Keyring, hello: wire.Hello, claimed: Claimed) -> wire
             sealed=claimed.sealed,
             audit_seq=command.audit_seq,
             actor=command.requested_by,
+            details=command.details,
         )
     )
     return wire.Command(body, keyring.sign_command(body))
@@ -108,8 +110,9 @@ async def apply_results(desk: ResultDesk, project_id: int, events: Iterable[obje
             if row is None or row.answered_us is not None:
                 continue
             _write_answer(row, result, desk.clock())
-            agent = Actor("system", row.agent_id, f"agent {row.agent_id[:8]}", "agent")
-            await _record(session, desk, agent, row, slug)
+            if not row.operation_id:
+                agent = Actor("system", row.agent_id, f"agent {row.agent_id[:8]}", "agent")
+                await _record(session, desk, agent, row, slug)
             changed.append(seen(row))
     for command in changed:
         publish(desk, project_id, command)
@@ -139,7 +142,8 @@ async def expire_due(desk: ResultDesk, now: int | None = None) -> int:
         ]
         for row, slug in rows:
             _end_unanswered(row, now)
-            await _record(session, desk, SYSTEM, row, slug)
+            if not row.operation_id:
+                await _record(session, desk, SYSTEM, row, slug)
             changed.append(seen(row))
     for command in changed:
         publish(desk, command.project_id, command)
@@ -157,6 +161,8 @@ async def _pending(desk: CommandDesk, project_id: int) -> list[CommandSeen]:
 
 
 def _fits(command: CommandSeen, agent: AgentSeen) -> bool:
+    if command.only_agent not in ("", agent.agent_id):
+        return False
     able, _reason = agent.can(command.source, command.verb)
     return able and (not command.seal_id or command.seal_id in agent.hello.seal_ids)
 
@@ -182,7 +188,8 @@ def _write_answer(row: Command, result: Result, now: int) -> None:
         row.state, row.code, row.message = CommandState.DONE.value, "", ""
         row.effect = result.effect[:MAX_TEXT]
         row.new_task_id = result.new_task_id[:MAX_TEXT]
-        row.verified = result.verified
+        row.verified, row.affected = result.verified, result.affected
+        row.found = result.found[:MAX_FOUND_BYTES]
         return
     ends = {"expired": CommandState.EXPIRED, "unknown": CommandState.UNKNOWN}
     row.state = ends.get(result.code, CommandState.FAILED).value
@@ -214,7 +221,7 @@ async def _record(
         desk.clock,
         by,
         f"command.{row.verb}",
-        f"task:{row.engine}:{row.task_id}",
+        audit_target(row.engine, row.target, row.task_id),
         row.state,
         slug,
         {
@@ -225,6 +232,7 @@ async def _record(
             "effect": row.effect,
             "new_task_id": row.new_task_id,
             "verified": row.verified,
+            "affected": row.affected,
         },
     )
 

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: AGPL-3.0-only
 """The outbox: what operators asked agents to do, and what came of it."""
 
-from sqlalchemy import BigInteger, ForeignKey, Index, text
+from sqlalchemy import BigInteger, ForeignKey, Index, LargeBinary, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from queuedeck.db.base import Base
@@ -15,12 +15,14 @@ class Command(Base):
     __table_args__ = (
         Index("ix_commands_task", "project_id", "task_key"),
         Index("ix_commands_open", "project_id", "state", "deadline_us"),
-        # Belt to the check in the service: one open command per task and verb.
+        Index("ix_commands_operation", "operation_id", "state"),
+        # Belt to the check in the service: one open command per target, verb and agent.
         Index(
-            "uq_commands_open_task",
+            "uq_commands_open_target",
             "project_id",
-            "task_key",
+            "target",
             "verb",
+            "only_agent",
             unique=True,
             sqlite_where=text("state IN ('pending', 'sent')"),
             postgresql_where=text("state IN ('pending', 'sent')"),
@@ -31,16 +33,25 @@ class Command(Base):
     """32 hex digits."""
     project_id: Mapped[int] = mapped_column(ForeignKey("projects.id"))
     verb: Mapped[str]
+    """One of `wire.VERBS`."""
+    target: Mapped[str]
+    """`task:KEY`, `name:SOURCE:TASK`, `queue:SOURCE:QUEUE` or `worker:SOURCE:NAME`."""
     engine: Mapped[str]
     source: Mapped[str]
     task_id: Mapped[str]
     task_key: Mapped[int] = mapped_column(BigInteger)
-    """The history store's id of the task."""
+    """The history store's id of the task; 0 where the command is not about one."""
     task_name: Mapped[str]
     queue: Mapped[str]
     attempt: Mapped[int]
     seal_id: Mapped[str]
     """The sealing key that an agent must hold; empty when the verb needs none."""
+    details: Mapped[bytes] = mapped_column(LargeBinary, default=b"")
+    """A msgpack `wire.CommandDetails`, or empty."""
+    only_agent: Mapped[str] = mapped_column(default="")
+    """The one agent that may take it; empty: any that is able."""
+    operation_id: Mapped[str] = mapped_column(default="")
+    """The operation that it is a part of; empty: none. Then it has no audit entries of its own."""
     state: Mapped[str]
     """pending, sent, done, failed, expired or unknown."""
     code: Mapped[str] = mapped_column(default="")
@@ -48,6 +59,10 @@ class Command(Base):
     effect: Mapped[str] = mapped_column(default="")
     new_task_id: Mapped[str] = mapped_column(default="")
     verified: Mapped[bool] = mapped_column(default=False)
+    affected: Mapped[int] = mapped_column(BigInteger, default=-1)
+    """Messages or tasks that it touched; -1: not counted."""
+    found: Mapped[bytes] = mapped_column(LargeBinary, default=b"")
+    """JSON of what it saw, already redacted by the agent."""
     requested_by: Mapped[str]
     audit_seq: Mapped[int] = mapped_column(BigInteger)
     agent_id: Mapped[str] = mapped_column(default="")

@@ -9,6 +9,7 @@ from sqlalchemy import Select, select
 from queuedeck.db.engine import ControlDb
 from queuedeck.domain.commands.models import Command
 from queuedeck.errors import NotFound
+from queuedeck_agent import wire
 
 
 class CommandState(StrEnum):
@@ -42,6 +43,15 @@ class CommandSeen(msgspec.Struct, frozen=True, kw_only=True):
     queue: str
     attempt: int
     seal_id: str
+    target: str
+    """`task:KEY`, `name:SOURCE:TASK`, `queue:SOURCE:QUEUE` or `worker:SOURCE:NAME`."""
+    details: wire.CommandDetails
+    only_agent: str
+    operation_id: str
+    affected: int
+    """Messages or tasks that it touched; -1: not counted."""
+    found: bytes
+    """JSON of what `peek`, `dead` or `reconcile` saw; empty for other verbs."""
     state: CommandState
     code: str
     """The agent's code of a failure, for example `refused`."""
@@ -85,4 +95,12 @@ async def commands_of_task(db: ControlDb, project_id: int, task_key: int) -> lis
 
 
 def seen(row: Command) -> CommandSeen:
-    return msgspec.convert(row, CommandSeen, from_attributes=True)
+    return CommandSeen(
+        **{name: getattr(row, name) for name in _SAME},
+        state=CommandState(row.state),
+        details=_details(row.details) if row.details else wire.CommandDetails(),
+    )
+
+
+_SAME = tuple(set(CommandSeen.__struct_fields__) - {"state", "details"})
+_details = msgspec.msgpack.Decoder(wire.CommandDetails).decode

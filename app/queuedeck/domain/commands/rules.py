@@ -10,6 +10,9 @@ from queuedeck.history.records import FINAL_STATES, TaskDetail, TaskState
 RETRY = "retry"
 CANCEL = "cancel"
 TERMINATE = "terminate"
+EDIT = "edit"
+WITH_SEALED_CALL = (RETRY, EDIT)
+"""Verbs that act on the original call."""
 
 
 def retry_refusal(

@@ -3,6 +3,7 @@
 transaction. What was refused is in the audit log too. Sending is in delivery.py.
 """
 
+import msgspec
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from queuedeck.clock import MINUTE_US
@@ -16,9 +17,11 @@ from queuedeck.domain.projects.queries import ProjectSeen
 from queuedeck.errors import NotFound, QueuedeckError
 from queuedeck.history.records import TaskDetail
 from queuedeck.ids import new_id
+from queuedeck_agent import wire
 
 DEADLINE_US = 60 * MINUTE_US
 """How long a command waits for an agent that is away."""
+NO_DETAILS = wire.CommandDetails()
 
 
 async def request_retry(
@@ -36,9 +39,10 @@ async def request_retry(
     The newest that the id has named, or the one with this key. A second request while one is open
     returns that one. Raises `NotFound`, `Conflict` or `NotSupported` with what to do.
     """
-    task = await _find_task(desk, project, engine, task_id, key)
+    task = await find_task(desk, project, engine, task_id, key)
     refusal = rules.retry_refusal(desk.registry, project.id, task)
-    command = await _request(desk, project, task, rules.RETRY, by, refusal, request_id)
+    order = task_order(task, rules.RETRY)
+    command = await request(desk, project, order, by, refusal=refusal, request_id=request_id)
     desk.commands_changed(project.id)
     return command
 
@@ -54,10 +58,10 @@ async def request_cancel(
     request_id: str = "",
 ) -> CommandSeen:
     """Ask to cancel a waiting task, or to terminate a running one where its host allows that."""
-    task = await _find_task(desk, project, engine, task_id, key)
+    task = await find_task(desk, project, engine, task_id, key)
     refusal = rules.cancel_refusal(desk.registry, project.id, task)
-    verb = rules.cancel_verb(task)
-    command = await _request(desk, project, task, verb, by, refusal, request_id)
+    order = task_order(task, rules.cancel_verb(task))
+    command = await request(desk, project, order, by, refusal=refusal, request_id=request_id)
     await desk.history.request_cancel(project.id, task.row.key)
     desk.commands_changed(project.id)
     return command
@@ -65,44 +69,92 @@ async def request_cancel(
 
 def publish(desk: ResultDesk, project_id: int, command: CommandSeen) -> None:
     """Tell browsers, after the commit."""
-    task = f"task:{command.engine}:{command.task_id}"
-    desk.live.publish(project_id, (f"command:{command.id}", task, "tasks", "audit"))
+    topics = [f"command:{command.id}", "audit"]
+    if command.task_id:
+        topics += [f"task:{command.engine}:{command.task_id}", "tasks"]
+    if command.operation_id:
+        topics.append(f"operation:{command.operation_id}")
+    desk.live.publish(project_id, tuple(topics))
 
 
-async def _find_task(
+async def find_task(
     desk: CommandDesk, project: ProjectSeen, engine: str, task_id: str, key: int | None
 ) -> TaskDetail:
+    """The newest that the id has named, or the one with this key. Raises `NotFound`."""
     task = await desk.history.find_task(project.id, engine, task_id, key=key)
     if task is None:
         raise NotFound("There is no such task in this project.")
     return task
 
 
-async def _request(
+class Order(msgspec.Struct, frozen=True, kw_only=True):
+    """What is asked for, of whom, about what."""
+
+    verb: str
+    engine: str
+    source: str
+    target: str
+    """See `Command.target`."""
+    task_id: str = ""
+    task_key: int = 0
+    task_name: str = ""
+    queue: str = ""
+    attempt: int = 0
+    seal_id: str = ""
+    details: wire.CommandDetails = NO_DETAILS
+    only_agent: str = ""
+    operation_id: str = ""
+
+
+def task_order(task: TaskDetail, verb: str, details: wire.CommandDetails = NO_DETAILS) -> Order:
+    """About one task, with its sealed call where the verb needs that."""
+    row = task.row
+    return Order(
+        verb=verb,
+        engine=row.engine,
+        source=row.source,
+        target=f"task:{row.key}",
+        task_id=row.task_id,
+        task_key=row.key,
+        task_name=row.name,
+        queue=row.queue,
+        attempt=row.attempt,
+        seal_id=task.seal_id if verb in rules.WITH_SEALED_CALL else "",
+        details=details,
+    )
+
+
+async def request(
     desk: CommandDesk,
     project: ProjectSeen,
-    task: TaskDetail,
-    verb: str,
+    order: Order,
     by: Actor,
-    refusal: QueuedeckError | None,
-    request_id: str,
+    *,
+    refusal: QueuedeckError | None = None,
+    told: dict[str, object] | None = None,
+    request_id: str = "",
 ) -> CommandSeen:
+    """Write the command and its audit entry. A second request while one is open returns that one.
+
+    With a `refusal` the audit log keeps that somebody asked, and it is raised. `told`: what the
+    audit entry says beside name and source. The caller calls `desk.commands_changed`, which sends.
+    """
     async with desk.control.write() as session:
-        command = await _open_command(session, project.id, task.row.key, verb)
+        command = await _open_command(session, project.id, order)
         if command is None:
             outcome = "refused" if refusal else "requested"
-            new = _new_command(desk, project, task, verb, by)
+            new = new_command(desk.clock(), project.id, order, by.label)
             why = {"reason": refusal.message} if refusal else {"command": new.id}
             new.audit_seq = await audit.append(
                 session,
                 desk.keyring,
                 desk.clock,
                 by,
-                f"task.{verb}",
-                f"task:{task.row.engine}:{task.row.task_id}",
+                f"{order.target.partition(':')[0]}.{order.verb}",
+                audit_target(order.engine, order.target, order.task_id),
                 outcome,
                 project.slug,
-                {"name": task.row.name, "source": task.row.source, **why},
+                {"name": order.task_name, "source": order.source, **(told or {}), **why},
                 request_id,
             )
             if refusal is None:
@@ -116,39 +168,50 @@ async def _request(
     return command
 
 
-async def _open_command(
-    session: AsyncSession, project_id: int, task_key: int, verb: str
-) -> CommandSeen | None:
+def audit_target(engine: str, target: str, task_id: str) -> str:
+    """What the audit log calls it: `task:ENGINE:ID`, `queue:ENGINE:SOURCE:NAME`."""
+    kind, _, rest = target.partition(":")
+    return f"{kind}:{engine}:{task_id if kind == 'task' else rest}"
+
+
+async def _open_command(session: AsyncSession, project_id: int, order: Order) -> CommandSeen | None:
     statement = visible(project_id).where(
-        Command.task_key == task_key, Command.verb == verb, Command.state.in_(OPEN_STATES)
+        Command.target == order.target,
+        Command.verb == order.verb,
+        Command.only_agent == order.only_agent,
+        Command.state.in_(OPEN_STATES),
     )
     row = await session.scalar(statement)
     return seen(row) if row else None
 
 
-def _new_command(
-    desk: CommandDesk, project: ProjectSeen, task: TaskDetail, verb: str, by: Actor
-) -> Command:
-    now, row = desk.clock(), task.row
+def new_command(now: int, project_id: int, order: Order, requested_by: str) -> Command:
+    """The row of an order that nobody has taken yet; its `audit_seq` is left to the caller."""
     return Command(
         id=new_id(),
-        project_id=project.id,
-        verb=verb,
-        engine=row.engine,
-        source=row.source,
-        task_id=row.task_id,
-        task_key=row.key,
-        task_name=row.name,
-        queue=row.queue,
-        attempt=row.attempt,
-        seal_id=task.seal_id if verb == rules.RETRY else "",
+        project_id=project_id,
+        verb=order.verb,
+        target=order.target,
+        engine=order.engine,
+        source=order.source,
+        task_id=order.task_id,
+        task_key=order.task_key,
+        task_name=order.task_name,
+        queue=order.queue,
+        attempt=order.attempt,
+        seal_id=order.seal_id,
+        details=b"" if order.details == NO_DETAILS else wire.encode(order.details),
+        only_agent=order.only_agent,
+        operation_id=order.operation_id,
         state=CommandState.PENDING.value,
         code="",
         message="",
         effect="",
         new_task_id="",
         verified=False,
-        requested_by=by.label,
+        affected=-1,
+        found=b"",
+        requested_by=requested_by,
         agent_id="",
         created_us=now,
         deadline_us=now + DEADLINE_US,

@@ -96,7 +96,7 @@ def test_reason_of_the_engine_is_given(registry):
     connect(registry, engines=(engine,))
     able, reason = registry.can(1, SOURCE, "cancel")
     assert not able
-    assert reason == "huey cannot cancel a task here. Huey drops it only when it comes up."
+    assert reason == "`cancel` is not possible on huey here. Huey drops it only when it comes up."
 
 
 def test_memory_of_agents_that_left_is_bounded(registry, monkeypatch):

@@ -90,7 +90,7 @@ async def test_retry_is_refused_without_the_original_call(desk, project):
     [
         pytest.param(None, "No agent of this task's broker", id="no agent"),
         pytest.param({"source": "0" * 12}, "No agent of this task's broker", id="other broker"),
-        pytest.param({"verbs": ("cancel",)}, "celery cannot retry", id="not able"),
+        pytest.param({"verbs": ("cancel",)}, "`retry` is not possible on celery", id="not able"),
         pytest.param({"allow": ("observe",)}, "Add retry to QUEUEDECK_ALLOW", id="not allowed"),
         pytest.param({"seal_ids": ()}, "QUEUEDECK_DSN_PREVIOUS", id="other sealing key"),
     ],
