@@ -83,8 +83,8 @@ def _command(verb: str = "retry", name: str = "shop.send") -> wire.CommandBody:
 
 @pytest.mark.parametrize(
     "command",
-    [_command("purge"), _command("observe"), _command(name="bank.pay"), _command("")],
-    ids=["verb", "observe", "task", "no verb"],
+    [_command("purge"), _command("terminate"), _command(name="bank.pay"), _command(name="")],
+    ids=["verb", "another verb", "task", "no name"],
 )
 def test_policy_refuses_what_the_host_did_not_allow(command: wire.CommandBody) -> None:
     policy = Policy(("observe", "retry"), ("shop.*",), 10)
@@ -93,6 +93,13 @@ def test_policy_refuses_what_the_host_did_not_allow(command: wire.CommandBody) -
         policy.check(command)
     assert caught.value.code == "refused"
     assert "QUEUEDECK_ALLOW" in caught.value.message
+
+
+@pytest.mark.parametrize("verb", ["observe", "", "drop-table"])
+def test_policy_does_not_know_what_is_no_verb(verb: str) -> None:
+    with pytest.raises(CommandRefused) as caught:
+        Policy(tuple(wire.VERBS.values()), ("*",), 10).check(_command(verb))
+    assert caught.value.code == "unsupported"
 
 
 def test_policy_holds_the_rate() -> None:

@@ -5,6 +5,7 @@ import pytest
 
 from queuedeck.domain.commands.queries import CommandSeen, CommandState
 from queuedeck.web.views.commands import command_view, person
+from queuedeck_agent import wire
 
 
 def a_command(state, **more):
@@ -14,6 +15,8 @@ def a_command(state, **more):
         "seal_id": "", "code": "", "message": "", "effect": "", "new_task_id": "",
         "verified": True, "requested_by": "user:ann@example.com", "audit_seq": 1, "agent_id": "",
         "created_us": 1_000_000, "deadline_us": 61_000_000, "sent_us": None, "finished_us": None,
+        "target": "task:1", "details": wire.CommandDetails(), "only_agent": "", "operation_id": "",
+        "affected": -1, "found": b"",
     }  # fmt: skip
     return CommandSeen(**fields | {"state": state} | more)
 

@@ -91,7 +91,7 @@ async def test_retry_is_refused_without_the_original_call(desk, project):
         pytest.param(None, "No agent of this task's broker", id="no agent"),
         pytest.param({"source": "0" * 12}, "No agent of this task's broker", id="other broker"),
         pytest.param({"verbs": ("cancel",)}, "`retry` is not possible on celery", id="not able"),
-        pytest.param({"allow": ("observe",)}, "Add retry to QUEUEDECK_ALLOW", id="not allowed"),
+        pytest.param({"allow": ("observe",)}, "Add `retry` to QUEUEDECK_ALLOW", id="not allowed"),
         pytest.param({"seal_ids": ()}, "QUEUEDECK_DSN_PREVIOUS", id="other sealing key"),
     ],
 )
@@ -153,7 +153,7 @@ async def test_waiting_task_is_cancelled(desk, project, state):
 async def test_running_task_is_not_cancelled_unless_the_host_allows_it(desk, project):
     await desk.task(project.id, "running")
     desk.connect(project.id)
-    with pytest.raises(NotSupported, match=r"is running.*Add terminate to QUEUEDECK_ALLOW"):
+    with pytest.raises(NotSupported, match=r"is running.*Add `terminate` to QUEUEDECK_ALLOW"):
         await cancel(desk, project)
     assert ("task.terminate", "refused") in await audited(desk.control, "shop")
     assert not (await desk.history.find_task(project.id, "celery", "t1")).row.cancel_requested

@@ -75,7 +75,7 @@ async def test_shell_may_everything(db, project):
         (Role.AUDITOR, {"tasks:read", "agents:read", "audit:read"}),
         (
             Role.OPERATOR,
-            {"tasks:read", "agents:read", "audit:read", "tasks:retry", "tasks:cancel"},
+            {p.value for p in Permission} - {"agents:connect", "members:manage", "project:manage"},
         ),
         (Role.ADMIN, {p.value for p in Permission} - {"project:manage"}),
         (Role.OWNER, {p.value for p in Permission}),
