@@ -7,7 +7,7 @@ from sqlalchemy import Connection
 
 from queuedeck import paths
 
-HEAD = "0002"
+HEAD = "0003"
 """The newest revision in alembic/versions; a test compares."""
 
 

@@ -18,6 +18,7 @@ from tests.support.control import KEYRING, SHELL, control_db, new_place, run_sql
 import queuedeck.domain.accounts.models
 import queuedeck.domain.audit.models
 import queuedeck.domain.commands.models
+import queuedeck.domain.operations.models
 import queuedeck.domain.projects.models  # noqa: F401
 from queuedeck.db import hold as holds
 from queuedeck.db.base import Base
