@@ -7,6 +7,7 @@ UV = $(shell command -v uv 2>/dev/null || echo .tools/bin/uv)
 RUN = $(UV) run --locked
 # Tests wait for workers and browsers more than they compute: a few more than there are cores.
 JOBS ?= 4
+# A crashed test process ends the run and is named: given to a new one, the run would never end.
 # A run that hangs ends with an error, well before continuous integration gives up.
 TEST_LIMIT ?= 40m
 
@@ -24,7 +25,7 @@ serve: install ## run the server on http://127.0.0.1:7717
 	@$(RUN) queuedeck serve
 
 test: install packages ## run every test, with real workers and a real browser
-	timeout --kill-after=30 $(TEST_LIMIT) $(RUN) pytest -n $(JOBS) --dist loadfile
+	timeout --kill-after=30 $(TEST_LIMIT) $(RUN) pytest -n $(JOBS) --dist loadfile --max-worker-restart=0
 
 test-engines: install packages ## every engine in its oldest to newest versions, also on RabbitMQ (CELLS=rq-1 for some)
 	$(RUN) python -m tests.matrix.run $(CELLS)
