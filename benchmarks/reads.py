@@ -70,6 +70,9 @@ def main() -> None:
         began = time.perf_counter()
         ids = asyncio.run(fill(server, options.tasks, options.days))
         filled_s = time.perf_counter() - began
+        if options.wait:
+            sys.stderr.write(f"Filled in {filled_s:.0f} s. Enter: start the server and measure.\n")
+            sys.stdin.readline()
         try:
             start_ms = server.start()
             with _writing(server.access, options.rate):
@@ -98,6 +101,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--days", type=int, default=30)
     parser.add_argument("--rate", type=float, default=5_000, help="events a second meanwhile")
     parser.add_argument("--repeats", type=int, default=40)
+    parser.add_argument("--wait", action="store_true", help="for Enter, once the tasks are there")
     parser.add_argument("--folder", help="where to put the files; the system's by default")
     return parser.parse_args()
 
