@@ -9,8 +9,10 @@ import argparse
 import itertools
 import json
 import os
+import statistics
 import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -46,8 +48,9 @@ def _options() -> Any:
     parser.add_argument(
         "--producer",
         choices=["bare", "attached"],
-        default="bare",
-        help="bare: arguments are captured in the worker, the worst case",
+        default="attached",
+        help="whether the sender has the agent, as we recommend; without it arguments are captured "
+        "in the worker. The hooks are timed with the other one as well",
     )
     return parser.parse_args()
 
@@ -64,12 +67,27 @@ def _measured(plan: Plan, options: Any) -> dict[str, Any]:
     found = figures.of_workers(bare, attached)
     if ENGINES[plan.engine].forks or not options.timed:
         return found
+    found |= figures.of_hooks(plan.tasks, found["link_us"], _timed(plan, options, numbers)[1])
+    other = plan._replace(producer="bare" if plan.producer == "attached" else "attached")
+    link_us, timed = _timed(other, options, numbers)
+    return found | {
+        f"with_{other.producer}_producer": {
+            "link_us": round(link_us, 1),
+            **figures.of_hooks(plan.tasks, link_us, timed),
+        }
+    }
+
+
+def _timed(plan: Plan, options: Any, numbers: Iterator[int]) -> tuple[float, list[Timed]]:
+    """What the link took a task, and the hooks, of runs timed inside the worker."""
+    links: list[float] = []
     timed: list[Timed] = []
     for number in itertools.islice(numbers, options.timed):
-        _progress("timed run")
-        began_ns = runs.run(plan, number=number, attached=True, inside=True).began_ns
-        timed.append(Timed(*runs.hooks(plan, number, began_ns)))
-    return found | figures.of_hooks(plan.tasks, found["link_us"], timed)
+        _progress(f"timed run, {plan.producer} producer")
+        one = runs.run(plan, number=number, attached=True, inside=True)
+        links.append(one.cpu.link_us)
+        timed.append(Timed(*runs.hooks(plan, number, one.began_ns)))
+    return statistics.median(links), timed
 
 
 def _progress(text: str) -> None:

@@ -46,6 +46,7 @@ def test_hooks_are_timed_apart(broker):
     assert found["bare_us_per_task"] > 0
     assert found["link_us"] > 0
     assert found["hooks_us"]["step run_task"] > 0
+    assert found["with_bare_producer"]["hooks_us"]["step run_task"] > 0
     assert found["hook_and_link_us"] == pytest.approx(found["hook_us"] + found["link_us"], abs=0.2)
 
 
