@@ -11,6 +11,7 @@ from websockets.exceptions import ConnectionClosedError
 from websockets.sync.client import ClientConnection
 
 from queuedeck_agent import wire
+from queuedeck_agent.catalog import Catalogs
 from queuedeck_agent.guard import note
 from queuedeck_agent.runner import Trust
 from queuedeck_agent.shipper import Nonsense
@@ -44,6 +45,7 @@ class Session:
         self._agent = link.agent
         self._nonce = os.urandom(16)
         self._trust: Trust | None = None
+        self._catalogs = Catalogs(self._agent)
         self._credit = 0
         self._nacks = 0
         self._said_goodbye = False
@@ -103,6 +105,8 @@ class Session:
             self._send(wire.encode(self._heartbeat()))
         for snapshot in self._link.discovery.take():
             self._send(wire.encode(snapshot))
+        for catalog in self._catalogs.take():
+            self._send(wire.encode(catalog))
         self._ship()
 
     def _ship(self) -> None:
@@ -166,6 +170,7 @@ class Session:
 
     def _say_hello(self) -> None:
         self._link.hello_due = False
+        self._catalogs.look_now()
         self._send(wire.encode(self._agent.hello(self._nonce, self._link.shipper.lanes)))
 
     def _heartbeat(self) -> wire.Heartbeat:

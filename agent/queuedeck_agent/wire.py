@@ -335,7 +335,50 @@ class QueueSnapshot(msgspec.Struct, frozen=True, array_like=True, tag="queue-sna
     """Why they could not be read now; then there are none."""
 
 
-AgentMessage = Hello | Frame | Heartbeat | QueueSnapshot
+class Parameter(msgspec.Struct, frozen=True, array_like=True):
+    """One parameter of a task's function, as far as its callers give it."""
+
+    name: str
+    kind: str
+    """`positional` (by its place only), `either`, `named` (by its name only), `places` (`*args`)
+    or `names` (`**kwargs`)."""
+    required: bool = False
+    default: str = ""
+    """JSON of the default; empty where there is none, or where it is not plain, or hidden."""
+    annotation: str = ""
+    """As it stands in the code."""
+
+
+class TaskInfo(msgspec.Struct, frozen=True, array_like=True):
+    """One registered task: what its function says of itself, and the application of it."""
+
+    name: str
+    doc: str = ""
+    """The first paragraph of the docstring."""
+    module: str = ""
+    queue: str = ""
+    """Where it goes unless told otherwise; empty where only the application's code knows."""
+    parameters: tuple[Parameter, ...] = ()
+    has_signature: bool = False
+    """False: the parameters are not known."""
+    max_retries: int = -1
+    """-1: not known, or without end."""
+    time_limit_us: int = 0
+    rate: str = ""
+    """In the engine's own terms."""
+
+
+class TaskCatalog(msgspec.Struct, frozen=True, array_like=True, tag="task-catalog"):
+    """The tasks that are registered for one source. Not spooled: sent once on each connection, and
+    again when it has changed; replaces what was sent before."""
+
+    source: str
+    tasks: tuple[TaskInfo, ...] = ()
+    left_out: int = 0
+    """So many more did not fit."""
+
+
+AgentMessage = Hello | Frame | Heartbeat | QueueSnapshot | TaskCatalog
 
 
 # --- Server to agent -------------------------------------------------------------------------

@@ -48,6 +48,9 @@ FIRST_PUBLISHED = wire.TaskPublished(
 )
 """As agents sent it before the struct had a route and a user."""
 
+FIRST_DONE = wire.CommandDone(AT, COMMAND, "Sent again to the queue mail.", TASK, verified=False)
+"""As agents sent it before an answer could say what it touched and found."""
+
 EVENTS: list[wire.AnyEvent] = [
     wire.SourceSeen(AT, SOURCE, "celery", "redis://broker.internal:6379/0", "5.6.2"),
     msgspec.structs.replace(FIRST_PUBLISHED, route="POST /orders/{id}", user="42"),
@@ -101,7 +104,7 @@ EVENTS: list[wire.AnyEvent] = [
     wire.TaskCancelled(AT, SOURCE, TASK, 1, "terminated", "app.mail.send", "celery@w1"),
     wire.TaskLost(AT, SOURCE, TASK, 1, "signal 9 (SIGKILL)", "app.mail.send", "celery@w1"),
     wire.Loss(AT, 7, {"task-received": 3, "task-succeeded": 4}, "folder read-only"),
-    wire.CommandDone(AT, COMMAND, "Sent again to the queue mail.", TASK, verified=False),
+    msgspec.structs.replace(FIRST_DONE, affected=3, found=b'{"state":"queued","where":"mail"}'),
     wire.CommandFailed(AT, COMMAND, "refused", "This host does not allow retry."),
 ]
 
@@ -160,6 +163,23 @@ AGENT_MESSAGES: list[wire.AgentMessage] = [
         (wire.QueueDepth("mail", 12, 3, 4, 1, AT - 5_000, 2),),
         "ConnectionError: refused",
     ),
+    wire.TaskCatalog(
+        SOURCE,
+        (
+            wire.TaskInfo(
+                "app.mail.send",
+                "Sends a mail.",
+                "app.mail",
+                "mail",
+                (wire.Parameter("retries", "either", True, "3", "int"),),
+                True,
+                5,
+                30_000_000,
+                "10/m",
+            ),
+        ),
+        2,
+    ),
 ]
 
 SERVER_MESSAGES: list[wire.ServerMessage] = [
@@ -182,7 +202,7 @@ SERVER_MESSAGES: list[wire.ServerMessage] = [
     wire.Observe((wire.Watch(SOURCE, ("mail", "pay")),), 7),
 ]
 
-COMMAND_BODY = wire.CommandBody(
+FIRST_BODY = wire.CommandBody(
     command_id=COMMAND,
     agent_id=LANE,
     nonce=NONCE,
@@ -198,13 +218,36 @@ COMMAND_BODY = wire.CommandBody(
     audit_seq=17,
     actor="ann@example.com",
 )
+"""As servers sent it when every command was about one task."""
+
+COMMAND_BODY = msgspec.structs.replace(
+    FIRST_BODY,
+    verb="edit",
+    details=wire.CommandDetails(
+        args=b'{"args":[1],"kwargs":{}}',
+        queue="slow",
+        priority=7,
+        delay_s=60,
+        worker="celery@w1",
+        amount=-2,
+        rate="10/m",
+        for_s=1_800,
+        reason="the mail server is down",
+        ids=("a", "b"),
+    ),
+)
 
 
-GROWN = {"task-published": 2}
+GROWN = {"task-published": 2, "command-done": 2, "command-body": 2}
 """Kinds that have got fields since: which golden file has them all."""
 
-OLDER: list[tuple[Path, wire.AnyEvent]] = [(FIRST_PUBLISHED_FILE, FIRST_PUBLISHED)]
+OLDER: list[tuple[Path, wire.AnyEvent]] = [
+    (FIRST_PUBLISHED_FILE, FIRST_PUBLISHED),
+    (GOLDEN / "command-done.msgpack", FIRST_DONE),
+]
 """Golden files from before that, and what they mean today."""
+
+FIRST_BODY_FILE = GOLDEN / "command-body.msgpack"
 
 
 def golden_file(message: msgspec.Struct) -> Path:

@@ -43,6 +43,12 @@ def test_golden_command_body_decodes_to_the_same_body():
     assert wire.decode_command_body(body) == examples.COMMAND_BODY
 
 
+def test_golden_body_of_an_older_server_has_no_details():
+    body = wire.decode_command_body(examples.FIRST_BODY_FILE.read_bytes())
+    assert body == examples.FIRST_BODY
+    assert body.details == wire.CommandDetails()
+
+
 def test_golden_frame_holds_events_that_decode():
     frame = wire.decode_agent_message((examples.GOLDEN / "frame.msgpack").read_bytes())
     assert isinstance(frame, wire.Frame)
@@ -60,7 +66,8 @@ def test_every_kind_of_message_has_a_golden_file():
     assert {type(message) for message in examples.everything()} == kinds
     files = {file.name for file in examples.GOLDEN.glob("*.msgpack")}
     newest = {examples.golden_file(message).name for message in examples.everything()}
-    assert files == newest | {file.name for file, _ in examples.OLDER}
+    older = {file.name for file, _ in examples.OLDER} | {examples.FIRST_BODY_FILE.name}
+    assert files == newest | older
 
 
 @pytest.mark.parametrize("event", examples.EVENTS, ids=name)
