@@ -9,13 +9,20 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.conformance.harness import BROKER_NAME, Harness
+from tests.conformance.harness import BROKER_NAME, Commander, Harness
+
+from queuedeck_agent import wire
 
 RECORD = os.environ.get("QUEUEDECK_RECORD", "")
 """A file: `make test-engines` names one for each cell of the matrix; docs are made from them."""
 
 _seen: dict[str, Any] = {}
 """The record of this run: of one engine, since a cell holds one."""
+
+
+_LINE = pytest.StashKey[dict[str, str]]()
+"""What the record says of the behaviour that is running."""
+_SUPPORT = {"native": "native", "emulated": "emulated", "none": "impossible"}
 
 
 def behaviour_of(test: str) -> str:
@@ -39,9 +46,35 @@ def _record(request: pytest.FixtureRequest, record_property: Callable[[str, obje
     name = behaviour_of(request.node.name)
     version = harness.version()
     line = line_of(harness, name, request.function.__doc__, version, BROKER_NAME)
+    request.node.stash[_LINE] = line
     record_property("behaviour", [harness.engine, version, name, line])
     if line["support"] == "impossible":
         pytest.skip(line["reason"])
+
+
+@pytest.fixture
+def able(request: pytest.FixtureRequest) -> Callable[[Harness | Commander, str], wire.Capability]:
+    """What an adapter says about a verb. The record of a verb says the same, and no harness may
+    say otherwise: it is what operators see."""
+
+    def ask(where: Harness | Commander, verb: str) -> wire.Capability:
+        said = where.able(verb)
+        request.node.stash[_LINE].update(support=_SUPPORT[said.how], reason=said.reason)
+        return said
+
+    return ask
+
+
+@pytest.fixture(scope="module")
+def linked(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Harness]:
+    """A worker with a link to a server, which may do everything."""
+    harness: Harness = request.module.HARNESS(tmp_path_factory.mktemp("linked"))
+    try:
+        yield harness.link(*sorted(set(wire.VERBS.values()))).start()
+    finally:
+        harness.close()
 
 
 @pytest.fixture(scope="module")

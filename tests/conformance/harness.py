@@ -18,11 +18,13 @@ from typing import Any, ClassVar, TypeVar
 import msgspec
 import psutil
 import redis
+from tests.conformance.edge import Edge
 from tests.support import spool
 
 from queuedeck_agent import config, wire
 from queuedeck_agent.agent import Agent
 from queuedeck_agent.engines.versions import within
+from queuedeck_agent.errors import CommandRefused
 
 BROKER = os.environ.get("TEST_BROKER", "redis://127.0.0.1:6379/14")
 QUEUES = os.environ.get("TEST_QUEUES", BROKER)
@@ -30,6 +32,8 @@ QUEUES = os.environ.get("TEST_QUEUES", BROKER)
 BROKER_NAME = "rabbitmq" if QUEUES.startswith("amqp") else "redis"
 REPOSITORY = Path(__file__).resolve().parents[2]
 TASKS = "tests.conformance.tasks"
+replace = msgspec.structs.replace
+NO_DETAILS = wire.CommandDetails()
 E = TypeVar("E", bound=wire.Event)
 
 
@@ -95,6 +99,14 @@ class Harness(ABC):
     """The first that fits holds, before `emulated` and `impossible`."""
     exits_as: ClassVar[type[wire.Event]] = wire.TaskFailed
     """What becomes of a task that raises SystemExit."""
+    knows_its_tasks: ClassVar[bool] = True
+    """Whether the application has a list of its tasks, so that another name is refused."""
+    urgent: ClassVar[int] = 9
+    """A priority that goes before what is sent without one."""
+    other_queue: str = ""
+    """A second queue that the worker serves as well; empty where it has one only."""
+    submits_to: str = ""
+    """The queue that a submitted task must be given; empty where its name says that."""
 
     def __init__(self, folder: Path, environment: dict[str, str] | None = None) -> None:
         self.folder = folder
@@ -105,6 +117,9 @@ class Harness(ABC):
         self.redis = redis.Redis.from_url(BROKER, decode_responses=True)
         self.process: subprocess.Popen[bytes] | None = None
         self._commander: Commander | None = None
+        self.edge: Edge | None = None
+        """The server that the worker is linked to, in place of none."""
+        self._hellos_before = 0
 
     # --- What each engine says ---
 
@@ -158,6 +173,27 @@ class Harness(ABC):
     def adapter(self) -> Any:
         """Our adapter, for commands from another process."""
 
+    def queue_length(self, queue: str | None = None) -> int:
+        """Messages that could be taken from this queue, or from the harness's own, now, by the
+        broker itself."""
+        raise NotImplementedError(f"the harness of {self.engine} does not say how long a queue is")
+
+    def priority_of(self, task_id: str) -> int:
+        """Of a waiting message, by the broker itself."""
+        raise NotImplementedError(f"the harness of {self.engine} does not read priorities")
+
+    def dead(self) -> set[str]:
+        """Ids of the messages that were given up and are kept, by the broker itself."""
+        raise NotImplementedError(f"the harness of {self.engine} has no dead letters")
+
+    def make_dead(self) -> str:
+        """Sends a task that ends as a dead letter when the worker has run it; its id."""
+        raise NotImplementedError(f"the harness of {self.engine} has no dead letters")
+
+    def slots(self) -> int:
+        """How many tasks the worker runs at once, by the engine's own word."""
+        raise NotImplementedError(f"the harness of {self.engine} does not count slots")
+
     def age_the_dead(self) -> None:  # noqa: B027 - most engines have nothing to do here
         """Makes the engine notice at once that a worker is gone, where it would wait."""
 
@@ -192,6 +228,7 @@ class Harness(ABC):
 
     def start(self, attached: bool = True) -> "Harness":
         """Starts the worker through our launcher and waits until it is ready."""
+        self._hellos_before = len(self.edge.hellos) if self.edge else 0
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
                 [*_LAUNCHER, *self.command()],
@@ -230,6 +267,8 @@ class Harness(ABC):
         self.kill()
         if self._commander is not None:
             self._commander.close()
+        if self.edge is not None:
+            self.edge.stop()
         self.clean_up()
         for name in self.redis.scan_iter(f"*{self.queue}*", count=1000):
             self.redis.delete(name)
@@ -238,6 +277,14 @@ class Harness(ABC):
     def send(self, one: Call) -> str:
         """From this process, which has no agent."""
         return str(eval(self.sending(one), self._names()))
+
+    def send_to(self, queue: str, one: Call) -> str:
+        """As `send`, to `other_queue`."""
+        own, self.queue = self.queue, queue
+        try:
+            return self.send(one)
+        finally:
+            self.queue = own
 
     def send_attached(self, one: Call) -> str:
         """From a process with the agent."""
@@ -284,6 +331,69 @@ class Harness(ABC):
         self._commander = Commander(self, allow, folder or self.folder / "commander")
         return self._commander
 
+    # --- A worker that is linked to a server ---
+
+    def link(self, *allow: str) -> "Harness":
+        """Before `start`: the worker connects to a server, and may be asked to do this."""
+        self.edge = Edge()
+        self.edge.start()
+        self.environment |= {
+            "QUEUEDECK_DSN": self.edge.text(),
+            "QUEUEDECK_ALLOW": ",".join(allow),
+        }
+        return self
+
+    @property
+    def said(self) -> tuple[wire.Hello, wire.EngineInfo]:
+        """What the worker that runs now says of itself."""
+        edge = self.edge
+        assert edge is not None, "this worker is not linked"
+
+        def newest() -> tuple[wire.Hello, wire.EngineInfo] | None:
+            for hello in reversed(edge.hellos[self._hellos_before :]):
+                for engine in hello.engines:
+                    if (engine.engine, engine.role) == (self.engine, "worker"):
+                        return hello, engine
+            return None
+
+        found: tuple[wire.Hello, wire.EngineInfo] = eventually(newest)
+        return found
+
+    def able(self, verb: str) -> wire.Capability:
+        """What the worker's own adapter says about a verb."""
+        return _of_verb(verb, self.said[1].capabilities)
+
+    def order(
+        self,
+        verb: str,
+        task_id: str = "",
+        name: str = "",
+        sealed: bytes = b"",
+        *,
+        queue: str = "",
+        details: wire.CommandDetails = NO_DETAILS,
+    ) -> wire.CommandDone:
+        """A signed command over the link, to the agent of the running worker itself. Raises
+        `CommandRefused` with what it answers when it does not do it."""
+        hello, engine = self.said
+        assert self.edge is not None
+        body = wire.CommandBody(
+            uuid.uuid4().hex, hello.agent_id, hello.nonce, "shop", verb, engine.source, task_id,
+            name, 60, queue=queue, sealed=sealed, actor="the tests", details=details,
+        )  # fmt: skip
+        self.edge.order(body)
+        answers = (wire.CommandDone, wire.CommandFailed)
+        (answer,) = eventually(
+            lambda: [
+                one
+                for one in spool.events(self.spool)
+                if isinstance(one, answers) and one.command_id == body.command_id
+            ]
+        )
+        if isinstance(answer, wire.CommandFailed):
+            raise CommandRefused(answer.code, answer.message)
+        return answer
+
     def _names(self) -> dict[str, Any]:
         names: dict[str, Any] = {}
         exec(self.prelude, names)
@@ -300,14 +410,28 @@ class Commander:
         self.engine = harness.adapter()
         self.engine.attach(self.agent)
 
-    def execute(self, verb: str, task_id: str, name: str, sealed: bytes = b"") -> wire.CommandDone:
+    def able(self, verb: str) -> wire.Capability:
+        """What its adapter says about a verb."""
+        return _of_verb(verb, self.engine.capabilities())
+
+    def execute(
+        self,
+        verb: str,
+        task_id: str = "",
+        name: str = "",
+        sealed: bytes = b"",
+        *,
+        queue: str = "",
+        details: wire.CommandDetails = NO_DETAILS,
+    ) -> wire.CommandDone:
         source = self.engine.info().source
         opened = self.agent.seals.open("shop", source, name, task_id, sealed) if sealed else b""
         if verb == "cancel":  # as the agent's runner does
             self.agent.cancelled.add([(source, task_id)])
         command = wire.CommandBody(
-            "0" * 32, self.agent.family, b"", "shop", verb, source, task_id, name, 60
-        )
+            "0" * 32, self.agent.family, b"", "shop", verb, source, task_id, name, 60,
+            queue=queue, details=details,
+        )  # fmt: skip
         done: wire.CommandDone = self.engine.execute(command, opened)
         return done
 
@@ -317,6 +441,11 @@ class Commander:
     def close(self) -> None:
         self.engine.detach()
         self.agent.stop(0)
+
+
+def _of_verb(verb: str, said: tuple[wire.Capability, ...]) -> wire.Capability:
+    (found,) = [one for one in said if one.verb == verb]
+    return found
 
 
 _LAUNCHER = [sys.executable, "-m", "queuedeck_agent.cli", "run", "--"]

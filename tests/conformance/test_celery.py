@@ -51,12 +51,14 @@ class CeleryHarness(Harness):
         ),
     )
     exits_as = wire.TaskLost
+    urgent = 0 if BROKER_NAME == "redis" else 9
     prelude = "from tests.conformance import celery_app as t"
 
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
         self.client = Celery("client", broker=QUEUES, backend=BROKER)
         self.client.conf.task_default_queue = self.queue
+        self.other_queue = f"{self.queue}-other"
 
     @staticmethod
     def version() -> str:
@@ -64,7 +66,7 @@ class CeleryHarness(Harness):
 
     def command(self) -> list[str]:
         options = ["-c", "2", "-l", "info", "-n", f"{self.queue}@%h"]
-        quiet = ["--without-mingle", "--without-gossip"]
+        quiet = ["--without-mingle", "--without-gossip", "-Q", f"{self.queue},{self.other_queue}"]
         app = ["-A", "tests.conformance.celery_app"]
         return [sys.executable, "-m", "celery", *app, "worker", *options, *quiet]
 
@@ -85,8 +87,25 @@ class CeleryHarness(Harness):
         if BROKER_NAME == "rabbitmq":
             with self.client.connection_for_read() as connection:
                 return set(looked_at(connection.default_channel, self.queue))
-        messages = self.redis.lrange(self.queue, 0, -1)
-        return {json.loads(one)["headers"]["id"] for one in messages}
+        return {one["headers"]["id"] for one in self._messages()}
+
+    def queue_length(self, queue: str | None = None) -> int:
+        with self.client.connection_for_read() as connection:
+            try:
+                told = connection.default_channel.queue_declare(queue or self.queue, passive=True)
+            except connection.channel_errors:
+                return 0  # nobody has declared it
+        return int(told.message_count)
+
+    def priority_of(self, task_id: str) -> int:
+        found = [one for one in self._messages() if one["headers"]["id"] == task_id]
+        ((_, priority),) = [(one, one["properties"]["priority"]) for one in found]
+        return int(priority)
+
+    def slots(self) -> int:
+        name = self.said[1].worker
+        pool = self.client.control.inspect([name], timeout=5).stats()[name]["pool"]
+        return len(pool["processes"])
 
     def result(self, task_id: str) -> Any:
         return self._stored(task_id).get("result")
@@ -104,7 +123,9 @@ class CeleryHarness(Harness):
         if BROKER_NAME == "rabbitmq":
             with self.client.connection_for_write() as connection:
                 connection.default_channel.queue_delete(self.queue)
+                connection.default_channel.queue_delete(self.other_queue)
                 connection.default_channel.exchange_delete(self.queue)
+                connection.default_channel.exchange_delete(self.other_queue)
         self.client.close()
 
     def _signature(self, one: Call) -> str:
@@ -115,6 +136,12 @@ class CeleryHarness(Harness):
         }
         given = {name: value for name, value in options.items() if value}
         return f"t.call({self.queue!r}, {one.name!r}, {one.args!r}, {one.kwargs!r}, **{given!r})"
+
+    def _messages(self) -> list[dict[str, Any]]:
+        """What waits on Redis, in the list of every step of priority."""
+        steps = ("", *(f"\x06\x16{step}" for step in (3, 6, 9)))
+        lists = [self.redis.lrange(f"{self.queue}{step}", 0, -1) for step in steps]
+        return [json.loads(one) for messages in lists for one in messages]
 
     def _stored(self, task_id: str) -> dict[str, Any]:
         return json.loads(self.redis.get(f"celery-task-meta-{task_id}") or "{}")
