@@ -61,6 +61,13 @@ class Gateway:
         self._services.watches.take(link.project_id, link.agent_id, snapshot)
         self._services.live.publish(link.project_id, QUEUES_TOPIC)
 
+    def saw_tasks(self, link: Link, catalog: wire.TaskCatalog) -> None:
+        """Taken only of a source that the agent serves."""
+        if link.hello is None or all(e.source != catalog.source for e in link.hello.engines):
+            return
+        if link.connection is not None:
+            self._services.registry.learn(link.connection, catalog)
+
     def submit(self, link: Link, part: wire.LanePart) -> asyncio.Future[Recorded]:
         return self._services.ingest.submit(link.project_id, link.agent_id, part)
 

@@ -137,6 +137,8 @@ class Link:
                     self._gateway.heard(self, message)
                 case wire.QueueSnapshot():
                     self._gateway.saw_queues(self, message)
+                case wire.TaskCatalog():
+                    self._gateway.saw_tasks(self, message)
                 case wire.Hello():
                     self.hello = self._same_agent(message)
                     self._gateway.update(self, message)

@@ -16,12 +16,14 @@ STOPPING = 1001
 ERROR = 1011
 CANNOT_STORE = 4503
 
-_KNOWN_KINDS = frozenset({"hello", "frame", "heartbeat", "queue-snapshot"})
+_KNOWN_KINDS = frozenset({"hello", "frame", "heartbeat", "queue-snapshot", "task-catalog"})
 _LANE_DIGITS = frozenset("0123456789abcdef")
 _MAX_TEXT = 2_000
 _MAX_ENGINES = 64
 _MAX_LANES = 10_000
 _MAX_QUEUES = 1_000
+_MAX_TASKS = 1_000
+_MAX_PARAMETERS = 100
 
 
 class CloseLink(Exception):
@@ -50,6 +52,8 @@ def decode(data: bytes) -> wire.AgentMessage | None:
         _check_frame(message)
     elif isinstance(message, wire.QueueSnapshot):
         _check_snapshot(message)
+    elif isinstance(message, wire.TaskCatalog):
+        _check_catalog(message)
     return message
 
 
@@ -85,6 +89,17 @@ def _check_snapshot(snapshot: wire.QueueSnapshot) -> None:
     texts = (snapshot.source, snapshot.trouble, *(queue.name for queue in snapshot.queues))
     if any(len(text) > _MAX_TEXT for text in texts):
         raise CloseLink(GARBAGE, f"a text of a snapshot is longer than {_MAX_TEXT} characters")
+
+
+def _check_catalog(catalog: wire.TaskCatalog) -> None:
+    if len(catalog.tasks) > _MAX_TASKS:
+        raise CloseLink(GARBAGE, f"a catalogue holds at most {_MAX_TASKS} tasks")
+    for task in catalog.tasks:
+        texts = (task.name, task.doc, task.module, task.queue, task.rate)
+        if any(len(text) > _MAX_TEXT for text in texts):
+            raise CloseLink(GARBAGE, f"a text of a task is longer than {_MAX_TEXT} characters")
+        if len(task.parameters) > _MAX_PARAMETERS:
+            raise CloseLink(GARBAGE, f"a task has at most {_MAX_PARAMETERS} parameters")
 
 
 def _is_hex32(text: str) -> bool:

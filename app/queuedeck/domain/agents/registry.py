@@ -15,6 +15,8 @@ KEPT_US = 1 * DAY_US
 """How long an agent that left is shown as last seen."""
 MAX_LEFT = 5_000
 """Agents that left, per project: short-lived processes must not fill the memory."""
+MAX_LAST_CATALOGS = 50
+"""Per project."""
 
 Send = Callable[[wire.ServerMessage], None]
 """Puts a message in line for the agent; does not wait and does not fail."""
@@ -67,6 +69,8 @@ class Connection:
         self.project_id = project_id
         self.agent = agent
         self.send = send
+        self.catalogs: dict[str, wire.TaskCatalog] = {}
+        """Source -> the tasks that are registered there."""
 
 
 class AgentRegistry:
@@ -76,6 +80,8 @@ class AgentRegistry:
         self._clock = clock
         self._live: dict[int, dict[str, Connection]] = {}
         self._left: dict[int, dict[str, AgentSeen]] = {}
+        self._last_catalogs: dict[int, dict[str, wire.TaskCatalog]] = {}
+        """Of a source that nobody serves just now."""
 
     def connect(self, project_id: int, hello: wire.Hello, send: Send) -> Connection:
         """Enter an agent. A second connection of the same agent takes the place of the first."""
@@ -110,9 +116,34 @@ class AgentRegistry:
         if live.get(agent.agent_id) is not connection:
             return
         del live[agent.agent_id]
+        self._keep_last(connection)
         left = self._left.setdefault(connection.project_id, {})
         left[agent.agent_id] = msgspec.structs.replace(agent, connected=False)
         self._forget_old(left)
+
+    def learn(self, connection: Connection, catalog: wire.TaskCatalog) -> None:
+        """The agent says which tasks it knows; many that say the same share one answer here."""
+        for other in self._live.get(connection.project_id, {}).values():
+            if other.catalogs.get(catalog.source) == catalog:
+                catalog = other.catalogs[catalog.source]
+                break
+        connection.catalogs[catalog.source] = catalog
+
+    def tasks(self, project_id: int, source: str) -> dict[str, wire.TaskInfo]:
+        """What is registered for a source, by name: all that connected agents say, workers first;
+        while there are none, what the last one said.
+        """
+        told = [
+            connection.catalogs[source]
+            for connection in self.connections(project_id)
+            if source in connection.catalogs
+        ]
+        last = self._last_catalogs.get(project_id, {}).get(source)
+        found: dict[str, wire.TaskInfo] = {}
+        for catalog in told or ([last] if last else []):
+            for task in catalog.tasks:
+                found.setdefault(task.name, task)
+        return found
 
     def connections(self, project_id: int) -> list[Connection]:
         """Workers first: a process that only sends may end at any moment, commands and all."""
@@ -160,6 +191,14 @@ class AgentRegistry:
         for connection in self._live.get(project_id, {}).values():
             yield connection.agent
         yield from self._left.get(project_id, {}).values()
+
+    def _keep_last(self, connection: Connection) -> None:
+        kept = self._last_catalogs.setdefault(connection.project_id, {})
+        for source, catalog in connection.catalogs.items():
+            kept.pop(source, None)
+            kept[source] = catalog
+        while len(kept) > MAX_LAST_CATALOGS:
+            del kept[next(iter(kept))]
 
     def _forget_old(self, left: dict[str, AgentSeen]) -> None:
         oldest = self._clock() - KEPT_US

@@ -104,3 +104,45 @@ def test_memory_of_agents_that_left_is_bounded(registry, monkeypatch):
     for number in range(5):
         registry.disconnect(connect(registry, f"{number:032x}"))
     assert [agent_id[-1] for agent_id, _ in seen(registry)] == ["2", "3", "4"]
+
+
+def catalogue(*names, doc=""):
+    return wire.TaskCatalog(SOURCE, tuple(wire.TaskInfo(name, doc) for name in names))
+
+
+def test_tasks_of_all_agents_of_a_source_are_known(registry):
+    registry.learn(connect(registry), catalogue("pay", "mail"))
+    registry.learn(connect(registry, TWO), catalogue("mail", "refund"))
+    assert sorted(registry.tasks(1, SOURCE)) == ["mail", "pay", "refund"]
+    assert registry.tasks(1, "another") == {}
+    assert registry.tasks(2, SOURCE) == {}
+
+
+def test_what_a_worker_says_of_a_task_goes_before_what_a_sender_says(registry):
+    sender = connect(registry)
+    sender_engine = wire.EngineInfo("celery", "5.6", SOURCE, "producer")
+    registry.update(sender, hello(ONE, engines=(sender_engine,)))
+    registry.learn(sender, catalogue("pay", doc="old"))
+    registry.learn(connect(registry, TWO), catalogue("pay", doc="new"))
+    assert registry.tasks(1, SOURCE)["pay"].doc == "new"
+
+
+def test_tasks_are_known_after_their_last_agent_left(registry):
+    connection = connect(registry)
+    registry.learn(connection, catalogue("pay"))
+    registry.disconnect(connection)
+    assert list(registry.tasks(1, SOURCE)) == ["pay"]
+
+
+def test_newer_catalogue_replaces_the_older(registry):
+    connection = connect(registry)
+    registry.learn(connection, catalogue("pay"))
+    registry.learn(connection, catalogue("refund"))
+    assert list(registry.tasks(1, SOURCE)) == ["refund"]
+
+
+def test_agents_that_know_the_same_tasks_share_one_catalogue(registry):
+    first, second = connect(registry), connect(registry, TWO)
+    registry.learn(first, catalogue("pay"))
+    registry.learn(second, catalogue("pay"))
+    assert second.catalogs[SOURCE] is first.catalogs[SOURCE]
