@@ -15,7 +15,8 @@ import queuedeck.domain.accounts.models
 import queuedeck.domain.audit.models
 import queuedeck.domain.commands.models
 import queuedeck.domain.operations.models
-import queuedeck.domain.projects.models  # noqa: F401
+import queuedeck.domain.projects.models
+import queuedeck.domain.queues.models  # noqa: F401
 from queuedeck import paths
 from queuedeck.db import migrate, sqlite
 from queuedeck.db.base import Base

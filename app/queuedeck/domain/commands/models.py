@@ -16,6 +16,7 @@ class Command(Base):
         Index("ix_commands_task", "project_id", "task_key"),
         Index("ix_commands_open", "project_id", "state", "deadline_us"),
         Index("ix_commands_operation", "operation_id", "state"),
+        Index("ix_commands_target", "project_id", "target", "created_us"),
         # Belt to the check in the service: one open command per target, verb and agent.
         Index(
             "uq_commands_open_target",
