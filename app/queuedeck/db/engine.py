@@ -7,15 +7,21 @@ come one after the other, and the audit log has one end.
 """
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Awaitable, Callable, Hashable
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol, TypeVar, cast
 
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 
 from queuedeck.db.sqlite import SqliteDialect
 from queuedeck.errors import Unavailable
+
+REMEMBER_S = 10.0
+"""What time alone ends, a session for example, may be seen as it was for so long."""
+MOST_REMEMBERED = 2_000
+
+T = TypeVar("T")
 
 
 class Dialect(Protocol):
@@ -33,6 +39,15 @@ class Dialect(Protocol):
 
     def for_writing(self, engine: AsyncEngine) -> AsyncEngine:
         """Its transactions have the only lock for writing from their beginning."""
+        ...
+
+    def version(self) -> int | None:
+        """A number that changes whenever any process commits a change; None: it cannot be asked
+        without waiting."""
+        ...
+
+    def close(self) -> None:
+        """Ends what `version` uses."""
         ...
 
     def why_unavailable(self, error: Exception) -> str:
@@ -54,6 +69,9 @@ class ControlDb:
         self._dialect = _dialect_of(database)
         self._engine: AsyncEngine | None = None
         self._turn = asyncio.Lock()
+        self._remembered: dict[Hashable, Any] = {}
+        self._remembered_of: int | None = None
+        self._remembered_until = 0.0
 
     async def open(self) -> None:
         """Make or migrate the tables if needed, for which one at head is not asked twice."""
@@ -65,7 +83,32 @@ class ControlDb:
         """Close all connections; on SQLite the last one folds the write-ahead log into the file."""
         engine, self._engine = self._engine, None
         if engine is not None:
+            self._dialect.close()
             await engine.dispose()
+
+    async def remembered(self, key: Hashable, read: Callable[[], Awaitable[T | None]]) -> T | None:
+        """What `read` finds, or found last time, if nothing at all has been written since.
+
+        For what each request asks and almost never changes: who is signed in, who may do what.
+        `key` holds everything that the answer depends on beside the database. What was not found is
+        asked for again. Where the database does not say cheaply whether it has changed (Postgres),
+        nothing is remembered.
+        """
+        version = self._dialect.version()
+        if version is None:
+            return await read()
+        now = asyncio.get_running_loop().time()
+        if version != self._remembered_of or now >= self._remembered_until:
+            self._remembered = {}
+            self._remembered_of, self._remembered_until = version, now + REMEMBER_S
+        elif key in self._remembered:
+            return cast("T", self._remembered[key])
+        kept = self._remembered
+        found = await read()
+        if found is not None and len(kept) < MOST_REMEMBERED:
+            # Into the memory of the state that was asked for: a newer one has another.
+            kept[key] = found
+        return found
 
     @asynccontextmanager
     async def read(self) -> AsyncGenerator[AsyncSession]:

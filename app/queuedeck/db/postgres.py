@@ -64,6 +64,12 @@ class PostgresDialect:
         # READ COMMITTED, since each statement must see what was committed before our turn came.
         return engine.execution_options(isolation_level="READ COMMITTED", queuedeck_write=True)
 
+    def version(self) -> int | None:
+        return None
+
+    def close(self) -> None:
+        """Nothing of its own."""
+
     def why_unavailable(self, error: Exception) -> str:
         found = _driver_error(error)
         return _words(found) if is_away(found) else ""

@@ -36,6 +36,7 @@ class SqliteDialect:
 
     def __init__(self, path: Path) -> None:
         self._path = path
+        self._watch: sqlite3.Connection | None = None
 
     async def prepare(self) -> None:
         try:
@@ -59,6 +60,20 @@ class SqliteDialect:
 
     def for_writing(self, engine: AsyncEngine) -> AsyncEngine:
         return engine.execution_options(queuedeck_write=True)
+
+    def version(self) -> int | None:
+        """Read from the shared memory of the write-ahead log: microseconds, no disk."""
+        try:
+            if self._watch is None:
+                self._watch = sqlite3.connect(self._path, check_same_thread=False, timeout=0)
+            return int(self._watch.execute("PRAGMA data_version").fetchone()[0])
+        except sqlite3.Error:
+            return None
+
+    def close(self) -> None:
+        watch, self._watch = self._watch, None
+        if watch is not None:
+            watch.close()
 
     def why_unavailable(self, error: Exception) -> str:
         return _words(error) if isinstance(error, OperationalError) else ""

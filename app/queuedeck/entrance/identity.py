@@ -17,6 +17,7 @@ from queuedeck.entrance.errors import TwoCredentials
 from queuedeck.entrance.services import Services
 from queuedeck.entrance.types import Connection
 from queuedeck.errors import Unauthorized
+from queuedeck.ids import hash_secret
 from queuedeck.settings import Settings
 
 API_PREFIX = "/api/"
@@ -87,7 +88,10 @@ async def _identify(connection: Connection, services: Services) -> Identity | No
         return await _by_bearer(connection, services, authorization)
     if not token:
         return None
-    session = await find_session(services.control, token, services.clock)
+    session = await services.control.remembered(
+        ("session", hash_secret(token)),
+        lambda: find_session(services.control, token, services.clock),
+    )
     if session is None:
         return None
     return Identity(session.actor(address_of(connection)), csrf_token(services, token))
@@ -97,7 +101,11 @@ async def _by_bearer(connection: Connection, services: Services, authorization: 
     scheme, _, token = authorization.partition(" ")
     if scheme.lower() != "bearer" or not connection.scope["path"].startswith(API_PREFIX):
         raise Unauthorized("Programs sign in with `Authorization: Bearer qd_pat_...` under /api.")
-    found = await find_api_token(services.control, token.strip(), services.clock)
+    token = token.strip()
+    found = await services.control.remembered(
+        ("token", hash_secret(token)),
+        lambda: find_api_token(services.control, token, services.clock),
+    )
     if found is None:
         raise Unauthorized("This API token is not known here, was revoked or has expired.")
     actor = Actor("token", str(found.token_id), found.prefix, "bearer", address_of(connection))

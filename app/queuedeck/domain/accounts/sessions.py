@@ -22,7 +22,7 @@ IDLE_US = 1 * DAY_US
 """A session that nobody used for so long is over."""
 ABSOLUTE_US = 14 * DAY_US
 """A session is over after so long, however busy."""
-SEEN_EVERY_US = MINUTE_US
+SEEN_EVERY_US = 10 * MINUTE_US
 
 
 class SessionSeen(msgspec.Struct, frozen=True):
@@ -107,7 +107,7 @@ async def end_session(
 
 
 async def _note_seen(db: ControlDb, session_id: int, now: int) -> None:
-    """At most once a minute, also when many tabs ask at the same time."""
+    """Seldom, also when many tabs ask at the same time."""
     statement = (
         update(LoginSession)
         .where(LoginSession.id == session_id, LoginSession.seen_us <= now - SEEN_EVERY_US)

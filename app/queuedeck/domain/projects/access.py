@@ -35,6 +35,15 @@ class Access(msgspec.Struct, frozen=True):
 
 async def find_access(db: ControlDb, actor: Actor, slug: str) -> Access:
     """The project and the actor's role in it. Raises `NotFound` for no project or no role."""
+    access = await db.remembered(
+        ("access", actor.kind, actor.id, slug), lambda: _find_access(db, actor, slug)
+    )
+    if access is None:
+        raise NotFound(f"There is no project {slug!r}, or you are not a member of it.")
+    return access
+
+
+async def _find_access(db: ControlDb, actor: Actor, slug: str) -> Access | None:
     async with db.read() as session:
         row = await session.scalar(select(Project).where(Project.slug == slug))
         role: str | None = None
@@ -47,7 +56,7 @@ async def find_access(db: ControlDb, actor: Actor, slug: str) -> Access:
             of_token = select(ApiToken.role).where(ApiToken.id == int(actor.id))
             role = await session.scalar(of_token.where(ApiToken.project_id == row.id))
     if row is None or role is None:
-        raise NotFound(f"There is no project {slug!r}, or you are not a member of it.")
+        return None
     return Access(seen(row), Role(role))
 
 
