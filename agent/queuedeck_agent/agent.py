@@ -76,7 +76,7 @@ class Agent:
         self.recorder = Recorder(self.spool, self._start_own_link)
         self.seals = Seals(config.seal_keys)
         self.policy = Policy(config.allow, config.allow_tasks, config.command_rate)
-        self.cancelled = Cancelled(self.spool.folder)
+        self.cancelled = Cancelled(self.spool.folder, self.policy.allows_task)
         self.paused = Paused(self.spool.folder)
         self.engines: list[Engine] = []
         self.role = ""

@@ -7,7 +7,7 @@ The family's link writes it; pool children, and workers that start later, read i
 import contextlib
 import os
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 Key = tuple[str, str]
@@ -20,7 +20,11 @@ LOOK_AGAIN_S = 0.25
 class Cancelled:
     """A set of (source, task id), the same in every process of this spool."""
 
-    def __init__(self, folder: Path | None) -> None:
+    def __init__(
+        self, folder: Path | None, allows: Callable[[str], bool] = lambda _name: True
+    ) -> None:
+        self._allows = allows
+        """Whether the host lets commands touch tasks of a name. The server gives ids only."""
         self._path = folder / "cancelled" if folder else None
         self._keys: dict[Key, None] = {}
         self._stamp: tuple[int, int] = (0, 0)
@@ -33,6 +37,10 @@ class Cancelled:
             self._next_look = now + LOOK_AGAIN_S
             self._look()
         return key in self._keys
+
+    def stops(self, source: str, task_id: str, name: str) -> bool:
+        """Whether that task, which a worker has taken just now, must not start."""
+        return (source, task_id) in self and self._allows(name)
 
     def __len__(self) -> int:
         return len(self._keys)

@@ -1,46 +1,51 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What commands this host has begun and ended: each acts at most once, even over a crash.
+"""What commands this host has begun and ended, so that a crash in the middle can be told.
 
 A file in the spool for each family, one line per step: `begin ID` is on disk before anything is
-done, `result ID HEX` holds the encoded event, `end ID` says that it was recorded in a lane.
+done, `result ID HEX` holds the encoded event, `end ID` says that it was recorded in a lane. It
+holds what is open only: it is emptied whenever nothing is.
 """
 
 import contextlib
+import errno
 import os
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 from queuedeck_agent import system
 
-REMEMBERED = 10_000
-"""Ids kept against replay. Older ones are refused anyway: their nonce is of an old connection."""
+_TRIES = 20
+"""Another process that looks for what the dead have left holds a new file for a moment."""
 
 
 class Journal:
-    """The journal of this process's link; without a folder it is kept in memory."""
+    """The journal of this process's link; without a folder nothing of it outlives the process.
+
+    Raises `OSError` wherever the disk does not take what must be on it.
+    """
 
     def __init__(self, folder: Path | None, family: str) -> None:
-        self._seen: dict[str, None] = {}
+        self._open: set[str] = set()
         self._fd = -1
+        self._path: Path | None = None
         if folder is not None:
             place = folder / "commands"
             place.mkdir(mode=0o700, exist_ok=True)
-            self._fd = system.try_lock(place / f"{family}.journal", create=True)
-            if self._fd >= 0:
-                self._recall(place / f"{family}.journal")
+            self._path = place / f"{family}.journal"
+            self._fd = _locked(self._path)
             _sync_folder(place)
-
-    def __contains__(self, command_id: str) -> bool:
-        return command_id in self._seen
 
     def begin(self, command_id: str) -> None:
         """On disk before the caller acts; raises `OSError` when that cannot be had."""
-        self._seen[command_id] = None
-        if len(self._seen) > REMEMBERED:
-            del self._seen[next(iter(self._seen))]
-        self._write(f"begin {command_id}\n")
+        before = self._write(f"begin {command_id}\n")
         if self._fd >= 0:
-            os.fsync(self._fd)
+            try:
+                os.fsync(self._fd)
+            except OSError:
+                _cut(self._fd, before)
+                raise
+        self._open.add(command_id)
 
     def result(self, command_id: str, event: bytes) -> None:
         """Remembers the outcome before it is recorded as an event."""
@@ -48,22 +53,39 @@ class Journal:
 
     def end(self, command_id: str) -> None:
         """The outcome is in a lane: nothing is left to tell."""
-        self._write(f"end {command_id}\n")
+        self._open.discard(command_id)
+        if self._open:
+            self._write(f"end {command_id}\n")
+        elif self._fd >= 0:
+            os.ftruncate(self._fd, 0)
 
     def close(self) -> None:
-        """Another process may read the journal now."""
+        """Another process may read the journal now. One that says nothing is not left behind."""
+        if self._path is not None and self._fd >= 0 and not self._open:
+            with contextlib.suppress(OSError):
+                if os.fstat(self._fd).st_size == 0:
+                    self._path.unlink()
+        self.abandon()
+
+    def abandon(self) -> None:
+        """In a forked child: closes only, the file is the parent's."""
         if self._fd >= 0:
             os.close(self._fd)
             self._fd = -1
 
-    def _recall(self, path: Path) -> None:
-        for command_id, _ in _open_commands(path.read_text("ascii", "replace"), ended=True):
-            self._seen[command_id] = None
-
-    def _write(self, line: str) -> None:
-        if self._fd >= 0:
-            os.lseek(self._fd, 0, os.SEEK_END)
-            os.write(self._fd, line.encode("ascii"))
+    def _write(self, line: str) -> int:
+        """Whole or not at all: half a line would spoil the next one. Returns where it begins."""
+        if self._fd < 0:
+            return 0
+        before = os.lseek(self._fd, 0, os.SEEK_END)
+        data = line.encode("ascii")
+        try:
+            if os.write(self._fd, data) < len(data):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        except OSError:
+            _cut(self._fd, before)
+            raise
+        return before
 
 
 def unfinished(folder: Path) -> Iterator[tuple[str, bytes]]:
@@ -86,7 +108,7 @@ def unfinished(folder: Path) -> Iterator[tuple[str, bytes]]:
             os.close(lock)
 
 
-def _open_commands(text: str, ended: bool = False) -> list[tuple[str, bytes]]:
+def _open_commands(text: str) -> list[tuple[str, bytes]]:
     found: dict[str, bytes] = {}
     for line in text.splitlines():
         step, _, rest = line.partition(" ")
@@ -96,9 +118,23 @@ def _open_commands(text: str, ended: bool = False) -> list[tuple[str, bytes]]:
         elif step == "result" and command_id in found:
             with contextlib.suppress(ValueError):
                 found[command_id] = bytes.fromhex(value)
-        elif step == "end" and not ended:
+        elif step == "end":
             found.pop(command_id, None)
     return list(found.items())
+
+
+def _locked(path: Path) -> int:
+    for _ in range(_TRIES):
+        fd = system.try_lock(path, create=True)
+        if fd >= 0:
+            return fd
+        time.sleep(0.01)
+    raise OSError(errno.EAGAIN, f"{path.name} is locked by another process")
+
+
+def _cut(fd: int, size: int) -> None:
+    with contextlib.suppress(OSError):
+        os.ftruncate(fd, size)
 
 
 def _sync_folder(path: Path) -> None:

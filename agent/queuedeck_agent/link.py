@@ -15,9 +15,10 @@ import msgspec
 from queuedeck_agent import system, wire
 from queuedeck_agent.discovery import Discovery
 from queuedeck_agent.guard import note
-from queuedeck_agent.runner import Runner, Trust
+from queuedeck_agent.runner import Runner
 from queuedeck_agent.session import Session
 from queuedeck_agent.shipper import Nonsense, Shipper
+from queuedeck_agent.trust import Trust
 
 if TYPE_CHECKING:
     from queuedeck_agent.agent import Agent

@@ -14,8 +14,12 @@ from pathlib import Path
 import msgspec
 
 from queuedeck_agent import system
+from queuedeck_agent.errors import CommandRefused
 
 LOOK_AGAIN_S = 0.25
+MOST_PAUSES = 1_000
+LONGEST_NAME = 1_000
+LONGEST_S = 366 * 86_400
 
 
 class Pause(msgspec.Struct, frozen=True):
@@ -28,6 +32,8 @@ class Pause(msgspec.Struct, frozen=True):
     reason: str = ""
 
 
+Pauses = dict[tuple[str, str], Pause]
+
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(list[Pause]).decode
 
@@ -37,7 +43,7 @@ class Paused:
 
     def __init__(self, folder: Path | None) -> None:
         self._path = folder / "paused" if folder else None
-        self._pauses: dict[tuple[str, str], Pause] = {}
+        self._pauses: Pauses = {}
         self._stamp: tuple[int, int] = (0, 0)
         self._next_look = 0.0
         self._look()
@@ -58,31 +64,41 @@ class Paused:
         return frozenset(one.queue for one in found if not _is_over(one))
 
     def add(self, source: str, queue: str, for_s: int = 0, reason: str = "") -> None:
-        """Raises `OSError` when it could not be kept for workers that start later."""
-        until_us = time.time_ns() // 1_000 + for_s * 1_000_000 if for_s > 0 else 0
-        with self._changing():
-            self._pauses[source, queue] = Pause(source, queue, until_us, reason[:500])
+        """Raises `OSError` when it could not be kept for workers that start later, and
+        `CommandRefused` when no more can be."""
+        until_us = time.time_ns() // 1_000 + min(for_s, LONGEST_S) * 1_000_000 if for_s > 0 else 0
+        with self._changing() as pauses:
+            pauses[source, queue] = Pause(source, queue, until_us, reason[:500])
+            if len(pauses) > MOST_PAUSES or len(queue) > LONGEST_NAME:
+                raise CommandRefused(
+                    "refused",
+                    f"A host keeps {MOST_PAUSES} paused queues at most, with names of up to "
+                    f"{LONGEST_NAME} characters.",
+                )
 
     def remove(self, source: str, queue: str) -> bool:
         """Whether it was paused. Raises `OSError` as `add` does."""
-        with self._changing():
-            found = self._pauses.pop((source, queue), None)
-        return found is not None and not _is_over(found)
+        with self._changing() as pauses:
+            return pauses.pop((source, queue), None) is not None
 
     @contextlib.contextmanager
-    def _changing(self) -> Generator[None]:
-        """Two processes of one host may change the file at once: one after the other."""
+    def _changing(self) -> Generator[Pauses]:
+        """What is paused now, to be changed. Two processes of one host may do so at once: one after
+        the other. What the disk does not take does not hold in memory either."""
         if self._path is None:
-            yield
+            pauses = _present(self._pauses)
+            yield pauses
+            self._pauses = pauses
             return
         with system.locked(self._path.with_name("paused.lock")):
             self._look()
-            yield
-            kept = [one for one in self._pauses.values() if not _is_over(one)]
+            pauses = _present(self._pauses)
+            yield pauses
             new = self._path.with_name(f"paused.{os.getpid()}.new")
-            new.write_bytes(_encode(kept))
+            new.write_bytes(_encode(list(pauses.values())))
             new.chmod(0o600)
             new.replace(self._path)
+            self._pauses = pauses
 
     def _look(self) -> None:
         if self._path is None:
@@ -97,6 +113,10 @@ class Paused:
             return
         self._stamp = stamp
         self._pauses = {(one.source, one.queue): one for one in pauses}
+
+
+def _present(pauses: Pauses) -> Pauses:
+    return {key: one for key, one in pauses.items() if not _is_over(one)}
 
 
 def _is_over(pause: Pause) -> bool:

@@ -14,6 +14,8 @@ _OF_TASKS = frozenset(
     ("retry", "edit", "cancel", "terminate", "priority", "move", "reconcile", "submit")
 )
 _OF_ALL_TASKS = frozenset(("purge", "requeue"))
+_OF_A_NAME = frozenset(("retry", "edit", "submit"))
+"""These run something: it must be said what."""
 
 
 class Policy:
@@ -37,7 +39,7 @@ class Policy:
         word = wire.VERBS.get(command.verb)
         if word is None:
             raise CommandRefused(
-                "unsupported", f"This agent does not know `{command.verb}`; a newer one may."
+                "unsupported", f"This agent does not know `{command.verb[:40]}`; a newer one may."
             )
         if word not in self.allow:
             allowed = ", ".join(self.allow) or "nothing"
@@ -46,9 +48,12 @@ class Policy:
                 f"This host does not allow `{command.verb}`: its QUEUEDECK_ALLOW is {allowed}. "
                 f"Add `{word}` there and restart the worker.",
             )
+        if command.verb in _OF_A_NAME and not command.task_name:
+            raise CommandRefused("invalid", f"`{command.verb}` does not say which task to run.")
         if command.verb in _OF_TASKS or command.task_name:
             self.check_task(command.task_name)
-        elif command.verb in _OF_ALL_TASKS and not self.allows_all_tasks:
+        whole = command.verb == "purge" or not command.task_name
+        if command.verb in _OF_ALL_TASKS and whole and not self.allows_all_tasks:
             raise CommandRefused(
                 "refused",
                 f"`{command.verb}` takes whatever is there, and this host allows commands only on "
@@ -60,12 +65,17 @@ class Policy:
     def allows_all_tasks(self) -> bool:
         return "*" in self.tasks
 
+    def allows_task(self, name: str) -> bool:
+        """Whether commands may touch tasks of that name."""
+        return any(fnmatch.fnmatchcase(name, pattern) for pattern in self.tasks)
+
     def check_task(self, name: str) -> None:
-        """Raises `CommandRefused` unless commands may touch tasks of that name."""
-        if not any(fnmatch.fnmatchcase(name, pattern) for pattern in self.tasks):
+        """Raises `CommandRefused` unless commands may touch tasks of that name. Adapters ask again
+        for the name that the broker has: what a command says of an id may be a lie."""
+        if not self.allows_task(name):
             raise CommandRefused(
                 "refused",
-                f"This host does not allow commands on `{name}`: its "
+                f"This host does not allow commands on `{name[:200]}`: its "
                 f"QUEUEDECK_ALLOW_TASKS is {', '.join(self.tasks)}.",
             )
 

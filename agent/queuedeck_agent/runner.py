@@ -1,14 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """Carries out commands: verify, ask the host's policy, journal, act, record the outcome.
 
-On a thread of its own, so that a slow engine never holds up acknowledgements.
+On a thread of its own, so that a slow engine never holds up acknowledgements. The server may be
+stolen, and hold every key that a server has: nothing here relies on its good will.
 """
 
 import contextlib
 import logging
-import queue
 import threading
 import time
+from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -19,6 +20,7 @@ from queuedeck_agent.engines import versions
 from queuedeck_agent.errors import CommandRefused
 from queuedeck_agent.guard import note
 from queuedeck_agent.journal import Journal, unfinished
+from queuedeck_agent.trust import Trust, Verifier, is_command_id
 
 if TYPE_CHECKING:
     from queuedeck_agent.agent import Agent
@@ -26,14 +28,16 @@ if TYPE_CHECKING:
 log = logging.getLogger("queuedeck_agent")
 
 WAITING_COMMANDS = 1_000
-
-
-class Trust(msgspec.Struct, frozen=True):
-    """What the commands of one connection are checked against."""
-
-    nonce: bytes
-    command_key: bytes
-    command_cert: bytes
+WAITING_BYTES = 8 << 20
+MOST_COMMANDS = 20_000
+"""Of one connection; then another one is made, whose nonce no old command has."""
+REMEMBERED = MOST_COMMANDS + WAITING_COMMANDS
+"""Ids kept against replay. Those of the present connection are always among them."""
+LARGEST_OUTCOME_BYTES = 120 << 10
+"""A little less than a record of a lane may have."""
+LOGGED_A_MINUTE = 20
+"""Refusals in the host's log; what a server sends must not fill it."""
+STOP_S = 0.5
 
 
 class Order(msgspec.Struct, frozen=True):
@@ -43,6 +47,11 @@ class Order(msgspec.Struct, frozen=True):
     trust: Trust
     received: float
 
+    @property
+    def size(self) -> int:
+        """Bytes that it keeps in memory, about."""
+        return len(self.command.body) + len(self.command.signature)
+
 
 class Runner:
     """The commands of this process's link, one after the other."""
@@ -50,18 +59,34 @@ class Runner:
     def __init__(self, agent: "Agent", clock: Callable[[], float] = time.monotonic) -> None:
         self._agent = agent
         self._clock = clock
-        self._orders: queue.Queue[Order | None] = queue.Queue(WAITING_COMMANDS)
+        self._verifier = Verifier(agent)
+        self._changed = threading.Condition()
+        self._orders: deque[Order] = deque()
+        self._orders_bytes = 0
+        self._is_stopping = False
+        self._known: dict[bytes, None] = {}
+        """Ids that were answered, or are being carried out, oldest first."""
         self._thread: threading.Thread | None = None
         self._journal: Journal | None = None
+        self._logged: deque[float] = deque()
 
     def submit(self, command: wire.Command, trust: Trust) -> None:
         """Takes an order from the link's thread; never waits."""
-        try:
-            self._orders.put_nowait(Order(command, trust, self._clock()))
-        except queue.Full:
-            log.warning("Too many commands are waiting here; one was not taken.")
-            return
-        if self._thread is None:
+        order = Order(command, trust, self._clock())
+        with self._changed:
+            taken = not self._is_stopping and self._has_room(order)
+            if taken:
+                self._orders.append(order)
+                self._orders_bytes += order.size
+                self._changed.notify()
+        if not taken:
+            self._turn_away(
+                order,
+                "rate",
+                f"{WAITING_COMMANDS} commands wait for their turn here already, so nothing was "
+                "done. Try again in a minute.",
+            )
+        elif self._thread is None:
             self._thread = threading.Thread(target=self._work, name="queuedeck-runner", daemon=True)
             self._thread.start()
 
@@ -75,10 +100,18 @@ class Runner:
             self._agent.recorder.emit(event or _unknown(command_id))
 
     def stop(self) -> None:
-        """Lets the running command end, takes no further one."""
+        """Lets the running command end, takes no further one and says so of those that wait."""
+        with self._changed:
+            self._is_stopping = True
+            waiting = list(self._orders)
+            self._orders.clear()
+            self._changed.notify()
+        for order in waiting:
+            self._turn_away(
+                order, "expired", "The worker stopped before its turn came, so nothing was done."
+            )
         if self._thread is not None:
-            self._orders.put(None)
-            self._thread.join(0.5)
+            self._thread.join(STOP_S)
             if self._thread.is_alive():
                 return
         if self._journal is not None:
@@ -87,40 +120,59 @@ class Runner:
     def abandon(self) -> None:
         """In a forked child: the journal is the parent's."""
         if self._journal is not None:
-            self._journal.close()
+            self._journal.abandon()
 
     def carry_out(self, order: Order) -> None:
         """One order from verification to its recorded outcome."""
         try:
-            body = _verified(order, self._agent)
+            body = self._verifier.verified(order.command, order.trust)
         except CommandRefused as refusal:
-            self._refuse_unverified(order, refusal)
+            self._complain(f"A command was refused: {refusal.message}")
+            self._turn_away(order, refusal.code, refusal.message)
+            return
+        if not self._is_first(body.command_id):
+            self._complain(f"Command {body.command_id} came twice; the second was ignored.")
             return
         try:
-            journal = self._present_journal()
-            if body.command_id in journal:
-                log.warning("Command %s came twice; the second was ignored.", body.command_id)
-                return
             self._check(body, order)
-            journal.begin(body.command_id)
+            self._present_journal().begin(body.command_id)
         except CommandRefused as refusal:
+            self._complain(f"{_said(body)}: refused. {_line(refusal.message)}")
             self._agent.recorder.emit(_failed(body.command_id, refusal.code, refusal.message))
             return
         except OSError as error:
             why = f"The host could not write its journal ({error}), so nothing was done."
+            self._complain(f"{_said(body)}: refused. {why}")
             self._agent.recorder.emit(_failed(body.command_id, "error", why))
             return
         self._finish(body.command_id, self._outcome(body))
 
+    def _has_room(self, order: Order) -> bool:
+        fits = self._orders_bytes + order.size <= WAITING_BYTES
+        return fits and len(self._orders) < WAITING_COMMANDS
+
     def _work(self) -> None:
         while True:
-            order = self._orders.get()
-            if order is None:
-                return
+            with self._changed:
+                self._changed.wait_for(lambda: self._orders or self._is_stopping)
+                if not self._orders:
+                    return
+                order = self._orders.popleft()
+                self._orders_bytes -= order.size
             try:
                 self.carry_out(order)
             except Exception as error:  # noqa: BLE001 - the thread must live on
                 note("queuedeck_agent.runner", error)
+
+    def _is_first(self, command_id: str) -> bool:
+        key = bytes.fromhex(command_id)
+        with self._changed:
+            if key in self._known:
+                return False
+            self._known[key] = None
+            if len(self._known) > REMEMBERED:
+                del self._known[next(iter(self._known))]
+        return True
 
     def _present_journal(self) -> Journal:
         if self._journal is None:
@@ -139,17 +191,10 @@ class Runner:
             done = self._execute(body)
         except CommandRefused as refusal:
             return _failed(body.command_id, refusal.code, refusal.message)
-        except Exception as error:  # noqa: BLE001 - whatever the engine raised is the answer
+        except BaseException as error:  # noqa: BLE001 - whatever the engine raised is the answer
             why = f"{type(error).__name__}: {error}"[:500]
             return _failed(body.command_id, "error", f"The engine could not do it. {why}")
-        log.info(
-            "%s of task %s (%s), asked for by %s: %s",
-            body.verb,
-            body.task_id,
-            body.task_name,
-            body.actor or "the server",
-            done.effect or "done",
-        )
+        log.info("%s: %s", _said(body), _line(done.effect) or "done")
         return done
 
     def _execute(self, body: wire.CommandBody) -> wire.CommandDone:
@@ -170,47 +215,50 @@ class Runner:
         return engine.execute(body, call)
 
     def _finish(self, command_id: str, outcome: wire.Event) -> None:
+        encoded = wire.encode(outcome)
+        if len(encoded) > LARGEST_OUTCOME_BYTES:
+            outcome = _shortened(outcome)
+            encoded = wire.encode(outcome)
         with contextlib.suppress(OSError):
-            self._present_journal().result(command_id, wire.encode(outcome))
+            self._present_journal().result(command_id, encoded)
         self._agent.recorder.emit(outcome)
         with contextlib.suppress(OSError):
             self._present_journal().end(command_id)
 
-    def _refuse_unverified(self, order: Order, refusal: CommandRefused) -> None:
-        log.warning("A command was refused: %s", refusal.message)
-        try:
+    def _turn_away(self, order: Order, code: str, message: str) -> None:
+        """Nothing was done, and nothing will be if the same command comes to its turn later. One
+        that was carried out already, or has no proper id, gets no answer."""
+        with contextlib.suppress(msgspec.DecodeError):
             body = wire.decode_command_body(order.command.body)
-        except msgspec.DecodeError:
-            return
-        self._agent.recorder.emit(_failed(body.command_id, refusal.code, refusal.message))
+            if is_command_id(body.command_id) and self._is_first(body.command_id):
+                self._agent.recorder.emit(_failed(body.command_id, code, message))
+
+    def _complain(self, text: str) -> None:
+        """Into the host's log, so many times a minute at most."""
+        now = self._clock()
+        while self._logged and now - self._logged[0] >= 60.0:
+            self._logged.popleft()
+        if len(self._logged) < LOGGED_A_MINUTE:
+            self._logged.append(now)
+            last = len(self._logged) == LOGGED_A_MINUTE
+            more = " Further ones of this minute are not logged." if last else ""
+            log.warning("%s%s", text, more)
 
 
-def _verified(order: Order, agent: "Agent") -> wire.CommandBody:
-    from cryptography.exceptions import InvalidSignature
-    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+def _said(body: wire.CommandBody) -> str:
+    about = f"task {body.task_id} ({body.task_name})" if body.task_id else body.task_name
+    what = _line(about or body.queue or body.details.worker) or "this worker"
+    return f"{_line(body.verb)} of {what}, asked for by {_line(body.actor) or 'the server'}"
 
-    trust, command = order.trust, order.command
-    try:
-        root = Ed25519PublicKey.from_public_bytes(agent.config.dsn.root_key)
-        root.verify(trust.command_cert, wire.COMMAND_KEY_CONTEXT + trust.command_key)
-        key = Ed25519PublicKey.from_public_bytes(trust.command_key)
-        key.verify(command.signature, wire.COMMAND_CONTEXT + command.body)
-        body = wire.decode_command_body(command.body)
-    except (InvalidSignature, ValueError, msgspec.DecodeError):
-        raise CommandRefused(
-            "invalid",
-            "The command is not signed by the server that this host's DSN names. If the server "
-            "was set up anew, make a new DSN.",
-        ) from None
-    if (body.agent_id, body.nonce, body.project) != (agent.family, trust.nonce, agent.project):
-        raise CommandRefused(
-            "invalid", "The command was made for another agent, connection or project."
-        )
-    return body
+
+def _line(text: str) -> str:
+    """One line, whatever a server sends: it writes none of its own into the host's log."""
+    short = text[:300]
+    return "".join(char if char.isprintable() else " " for char in short)
 
 
 def _failed(command_id: str, code: str, message: str) -> wire.CommandFailed:
-    return wire.CommandFailed(time.time_ns() // 1_000, command_id, code, message)
+    return wire.CommandFailed(time.time_ns() // 1_000, command_id, code, message[:2_000])
 
 
 def _unknown(command_id: str) -> wire.CommandFailed:
@@ -220,6 +268,14 @@ def _unknown(command_id: str) -> wire.CommandFailed:
         "The process stopped while it carried this out, so nobody knows whether it took effect. "
         "Nothing is repeated by itself: look at the task, then decide.",
     )
+
+
+def _shortened(outcome: wire.Event) -> wire.Event:
+    """What a lane can hold. A longer record would be dropped, and nobody told of the outcome."""
+    if isinstance(outcome, wire.CommandDone):
+        effect = f"{outcome.effect[:2_000]} What was found is too large to be shown."
+        return msgspec.structs.replace(outcome, effect=effect, found=b"")
+    return outcome
 
 
 def _decoded(result: bytes) -> wire.Event | None:

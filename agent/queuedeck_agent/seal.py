@@ -42,7 +42,7 @@ class Seals:
 
     def seal(self, project: str, source: str, name: str, task_id: str, plaintext: bytes) -> bytes:
         """The sealed call, or nothing when it is over the limit: such a task has no plain retry."""
-        if not plaintext or len(plaintext) > MAX_PLAINTEXT_BYTES:
+        if not plaintext or len(plaintext) > MAX_PLAINTEXT_BYTES or "\x00" in name + task_id:
             return b""
         if self._encrypt is None:
             self._encrypt = self._cipher(self._kid.decode()).encrypt
@@ -54,6 +54,8 @@ class Seals:
         """The original call; raises `CommandRefused` when it is not this task's, or not ours."""
         if len(blob) < _KID_BYTES + _NONCE_BYTES + _TAG_BYTES:
             raise CommandRefused("invalid", "The command came without the task's sealed call.")
+        if "\x00" in project + source + name + task_id:
+            raise CommandRefused("invalid", "Names and ids of sealed calls hold no zero bytes.")
         kid = blob[:_KID_BYTES].decode("ascii", "replace")
         if kid not in self._keys:
             raise CommandRefused(
@@ -84,4 +86,5 @@ class Seals:
 
 
 def _bound_to(project: str, source: str, name: str, task_id: str) -> bytes:
+    """Zero bytes part the four, so none of them may hold one: two tasks would look the same."""
     return f"{project}\x00{source}\x00{name}\x00{task_id}".encode("utf-8", "surrogatepass")

@@ -13,8 +13,9 @@ from websockets.sync.client import ClientConnection
 from queuedeck_agent import wire
 from queuedeck_agent.catalog import Catalogs
 from queuedeck_agent.guard import note
-from queuedeck_agent.runner import Trust
+from queuedeck_agent.runner import MOST_COMMANDS
 from queuedeck_agent.shipper import Nonsense
+from queuedeck_agent.trust import Trust
 
 if TYPE_CHECKING:
     from queuedeck_agent.link import Link
@@ -48,6 +49,7 @@ class Session:
         self._catalogs = Catalogs(self._agent)
         self._credit = 0
         self._nacks = 0
+        self._commands = 0
         self._said_goodbye = False
         self._connection: ClientConnection | None = None
         self._heard = time.monotonic()
@@ -155,7 +157,8 @@ class Session:
         first = self._trust is None
         self._credit = max(0, welcome.credit_bytes)
         self._trust = Trust(self._nonce, welcome.command_key, welcome.command_cert)
-        self._agent.cancelled.add(welcome.cancelled)
+        if "cancel" in self._agent.policy.allow:
+            self._agent.cancelled.add(welcome.cancelled)
         if welcome.checkpoint:
             self._agent.checkpoint = welcome.checkpoint
         if first:
@@ -167,6 +170,10 @@ class Session:
         if self._trust is None:
             raise Nonsense("a command came before the welcome")
         self._link.take_command(command, self._trust)
+        self._commands += 1
+        if self._commands == MOST_COMMANDS:
+            self.goodbye = ", as far as we go: a new connection makes its old commands void"
+            self._said_goodbye = True
 
     def _say_hello(self) -> None:
         self._link.hello_due = False

@@ -5,6 +5,7 @@ import os
 import time
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import msgspec
 import pytest
@@ -23,6 +24,7 @@ class FakeEngine:
     """An adapter that does what a test says."""
 
     name = "celery"
+    app = SimpleNamespace(tasks={}, conf=SimpleNamespace())
     supports = ">=5"
     version = "5.6"
 
@@ -209,7 +211,6 @@ def test_journal_is_recalled_at_every_crash_point(
 def test_journal_of_a_living_process_is_left_alone(tmp_path: Path) -> None:
     journal = Journal(tmp_path, "alive")
     journal.begin("a")
-    assert "a" in journal
     assert list(unfinished(tmp_path)) == []
     journal.close()
     assert list(unfinished(tmp_path)) == [("a", b"")]

@@ -15,7 +15,8 @@ Action = Callable[[wire.CommandBody, bytes], wire.CommandDone]
 
 MAX_FOUND = 100
 """Messages that `peek` and `dead` show at most."""
-MAX_FOUND_BYTES = 128 * 1024
+MAX_FOUND_BYTES = 96 * 1024
+"""With the rest of the answer, one record of a lane."""
 
 
 class Found(msgspec.Struct, frozen=True, omit_defaults=True):
