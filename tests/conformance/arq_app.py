@@ -2,6 +2,8 @@
 """The tasks of `tasks.py` as arq jobs, which are coroutines. It imports nothing of ours."""
 
 import asyncio
+import gc
+import os
 from collections.abc import Callable
 from typing import Any, ClassVar
 
@@ -13,6 +15,7 @@ from tests.conformance import tasks
 
 PLACE = "tests.conformance.tasks"
 LIMIT_S = 1
+OTHER_QUEUE = os.environ.get("TEST_OTHER_QUEUE", "")
 SETTINGS = RedisSettings.from_dsn(tasks.BROKER)
 
 
@@ -51,14 +54,41 @@ async def sends_another(ctx: dict[str, Any]) -> str:
     return str(job.job_id)
 
 
+async def slots(ctx: dict[str, Any]) -> int:
+    """How many jobs the worker of this queue runs at once."""
+    workers = [one for one in gc.get_objects() if isinstance(one, arq.Worker)]
+    return next(one.max_jobs for one in workers if one.queue_name == tasks.QUEUE)
+
+
 def named(function: Any, **options: Any) -> Any:
     return func(function, name=options.pop("name", f"{PLACE}.{function.__name__}"), **options)
+
+
+async def start_other(ctx: dict[str, Any]) -> None:
+    """A worker of arq serves one queue: for a second one the process has a second worker."""
+    if OTHER_QUEUE:
+        ctx["other"] = asyncio.ensure_future(serve(OTHER_QUEUE, ctx["redis"]))
+
+
+async def serve(queue: str, pool: ArqRedis) -> None:
+    await asyncio.sleep(0.2)
+    functions = WorkerSettings.functions
+    worker = arq.Worker(
+        functions, queue_name=queue, redis_pool=pool, handle_signals=False, poll_delay=0.05
+    )
+    await worker.async_run()
+
+
+async def stop_other(ctx: dict[str, Any]) -> None:
+    if OTHER_QUEUE:
+        ctx["other"].cancel()
+        await asyncio.gather(ctx["other"], return_exceptions=True)
 
 
 class WorkerSettings:
     functions: ClassVar[list[Any]] = [
         job_of(tasks.add), job_of(tasks.note), job_of(tasks.digest), job_of(tasks.leaves),
-        named(login), named(fail), named(again), named(sleep), named(sends_another),
+        named(login), named(fail), named(again), named(sleep), named(sends_another), named(slots),
         named(sleep, name=f"{PLACE}.limited", timeout=LIMIT_S),
     ]  # fmt: skip
     redis_settings = SETTINGS
@@ -66,6 +96,8 @@ class WorkerSettings:
     poll_delay = 0.05
     keep_result = 300
     allow_abort_jobs = True
+    on_startup = start_other
+    on_shutdown = stop_other
 
 
 async def connect(queue: str) -> ArqRedis:

@@ -13,12 +13,14 @@ import pytest
 from arq import constants
 from tests.conformance import arq_app
 from tests.conformance.behaviours import *  # noqa: F403
-from tests.conformance.harness import Call, Harness
+from tests.conformance.harness import Call, Harness, eventually
+from tests.conformance.verbs import *  # noqa: F403
 
 from queuedeck_agent import wire
 from queuedeck_agent.engines import sources
 from queuedeck_agent.engines.arq.adapter import ArqEngine
 from queuedeck_agent.engines.arq.boot import Boot
+from queuedeck_agent.engines.arq.call import Functions
 
 pytestmark = pytest.mark.engine
 
@@ -48,6 +50,11 @@ class ArqHarness(Harness):
         "eager_mode": "arq has no eager mode.",
     }
     prelude = "from tests.conformance import arq_app as t"
+
+    def __init__(self, folder: Path, environment: dict[str, str] | None = None) -> None:
+        super().__init__(folder, environment)
+        self.other_queue = f"{self.queue}-other"
+        self.environment["TEST_OTHER_QUEUE"] = self.other_queue
 
     @staticmethod
     def version() -> str:
@@ -81,6 +88,16 @@ class ArqHarness(Harness):
         found: Any = self.redis.zrange(self.queue, 0, -1)
         return set(found)
 
+    def queue_length(self, queue: str | None = None) -> int:
+        """A job stays in its queue while it runs."""
+        found: Any = self.redis.zrange(queue or self.queue, 0, -1)
+        return sum(not self.redis.exists(constants.in_progress_key_prefix + one) for one in found)
+
+    def slots(self) -> int:
+        """A job asks the worker that runs it: nothing outside tells."""
+        task_id = self.send(Call("slots"))
+        return int(eventually(lambda: self.result(task_id)))
+
     def result(self, task_id: str) -> Any:
         found = arq_app.info(self.queue, task_id)
         return found.result if found is not None and found.success else None
@@ -97,7 +114,8 @@ class ArqHarness(Harness):
         return _Commanding(self.queue)
 
     def clean_up(self) -> None:
-        for job_id in self.waiting():
+        others: Any = self.redis.zrange(self.other_queue, 0, -1)
+        for job_id in self.waiting() | set(others):
             self.redis.delete(constants.job_key_prefix + job_id)
 
 
@@ -108,15 +126,18 @@ class _Commanding(ArqEngine):
         self.loop = asyncio.new_event_loop()
         self.thread = threading.Thread(target=self.loop.run_forever, daemon=True)
         self.thread.start()
-        self.connection = self._run(arq_app.connect(queue))
-        super().__init__(sources.name_source("arq", [sources.redis_url(self.connection)]))
+        self.own = self._run(arq_app.connect(queue))
+        functions = Functions()
+        for one in arq_app.WorkerSettings.functions:  # it shares them with its workers
+            functions.learn(one.name, one.coroutine)
+        super().__init__(sources.name_source("arq", [sources.redis_url(self.own)]), functions)
         self.boot: Boot | None = None
 
     def attach(self, agent: Any) -> None:
         super().attach(agent)
-        self.used(self.connection, self.loop)
+        self.used(self.own, self.loop)
         self.boot = Boot(lambda: agent)
-        self.boot.adopt(self.connection, self)
+        self.boot.adopt(self.own, self)
 
     def execute(self, command: wire.CommandBody, call: bytes) -> wire.CommandDone:
         assert self.boot is not None
@@ -127,7 +148,7 @@ class _Commanding(ArqEngine):
             self.boot.unpatch()
 
     def detach(self) -> None:
-        self._run(arq_app.disconnect(self.connection))
+        self._run(arq_app.disconnect(self.own))
         self.loop.call_soon_threadsafe(self.loop.stop)
         self.thread.join(10)
         self.loop.close()

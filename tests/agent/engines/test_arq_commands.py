@@ -74,13 +74,21 @@ class Far:
         self.worker, self.main = self.run(work())
 
     def execute(
-        self, verb: str, job_id: str, name: str, sealed: bytes = b"", queue: str = ""
+        self,
+        verb: str,
+        job_id: str,
+        name: str,
+        sealed: bytes = b"",
+        queue: str = "",
+        target: str = "",
+        **details: Any,
     ) -> wire.CommandDone:
         source = self.engine.source.key
         call = self.agent.seals.open("shop", source, name, job_id, sealed) if sealed else b""
         command = wire.CommandBody(
-            "0" * 32, self.agent.family, b"", "shop", verb, source, job_id, name, 60, queue=queue
-        )
+            "0" * 32, self.agent.family, b"", "shop", verb, source, job_id, name, 60, queue=queue,
+            details=wire.CommandDetails(queue=target, **details),
+        )  # fmt: skip
         return self.engine.execute(command, call)
 
     def events(self, kind: type[Any]) -> list[Any]:
@@ -255,9 +263,10 @@ def test_info_and_capabilities_describe_the_worker(far: Far) -> None:
     )  # fmt: skip
     found = {one.verb: one for one in far.engine.capabilities()}
     assert {found[verb].how for verb in ("retry", "cancel", "terminate")} == {"emulated"}
-    assert all(one.reason for one in found.values())
-    with pytest.raises(CommandRefused, match="purge"):
-        far.execute("purge", "x", "add")
+    assert all(one.reason for one in found.values() if one.how != "native")
+    assert found.keys() == wire.VERBS.keys()
+    with pytest.raises(CommandRefused, match="no rate limits"):
+        far.execute("rate", "", "add")
 
 
 def test_settings_are_still_read_by_signature_and_undone(far: Far) -> None:

@@ -4,19 +4,25 @@
 import asyncio
 import time
 import weakref
+from collections.abc import Mapping
 from typing import Any
 
 from queuedeck_agent import wire
 from queuedeck_agent.agent import Agent
 from queuedeck_agent.engines import sources, versions
+from queuedeck_agent.engines.arq.abilities import abilities
 from queuedeck_agent.engines.arq.call import Arguments, Functions
 from queuedeck_agent.engines.arq.commands import Commands
+from queuedeck_agent.engines.arq.connection import Connection, Workers
+from queuedeck_agent.engines.arq.gate import Gate
 from queuedeck_agent.engines.arq.jobs import JobHooks, worker_name
 from queuedeck_agent.engines.arq.publish import PublishHooks
+from queuedeck_agent.engines.arq.queue_commands import QueueCommands
+from queuedeck_agent.engines.arq.worker_commands import WorkerCommands
+from queuedeck_agent.engines.commands import Action, carry_out
 from queuedeck_agent.errors import CommandRefused
 
 MAX_TASK_NAMES = 1000
-_NOT_YET = "This version of the agent does not do it for arq yet."
 
 
 class ArqEngine:
@@ -30,47 +36,29 @@ class ArqEngine:
         self.name = f"arq {source.key}"
         """The agent keeps one adapter of each name, and a process may use several Redis."""
         self.version = _version()
-        self.workers: weakref.WeakSet[Any] = weakref.WeakSet()
+        self.workers: Workers = weakref.WeakKeyDictionary()
         self.publishing: PublishHooks | None = None
         self.jobs: JobHooks | None = None
-        self.commands: Commands | None = None
+        self.gate: Gate | None = None
+        self.connection: Connection | None = None
+        self.actions: Mapping[str, Action] = {}
 
     def capabilities(self) -> tuple[wire.Capability, ...]:
-        """Retry and cancel; stopping a running job is up to the worker that runs it."""
-        stop = wire.Capability(
-            "terminate",
-            "emulated",
-            "The worker cancels the job at its next `await`, as `Job.abort` does where "
-            "`allow_abort_jobs` is set.",
-        )
-        if not self.workers:
-            stop = wire.Capability("terminate", "none", "Only the worker that runs a job can.")
-        return (
-            wire.Capability(
-                "retry",
-                "emulated",
-                "arq has no retry from outside: the original call is sent again under a new id, "
-                "without deferral and expiry.",
-            ),
-            wire.Capability(
-                "cancel",
-                "emulated",
-                "A waiting job is taken out of its queue; arq's own abort needs a worker that "
-                "allows it.",
-            ),
-            stop,
-            *(
-                wire.Capability(verb, "none", _NOT_YET)
-                for verb in ("submit", "pause", "purge", "priority", "move", "worker", "schedule")
-            ),
-        )
+        """Some belong to workers: to those of this process."""
+        return abilities(bool(self.workers), bool(self.functions.names))
 
     def attach(self, agent: Agent) -> None:
         """Makes the hooks; `boot` calls them from its patches of arq's classes."""
         arguments = Arguments(agent, self.source.key, self.functions)
         self.publishing = PublishHooks(agent, arguments)
         self.jobs = JobHooks(self.publishing)
-        self.commands = Commands(self.publishing, self.workers)
+        gate = self.gate = Gate(agent, self.source.key)
+        connection = self.connection = Connection(self.publishing, self.workers)
+        self.actions = {
+            **Commands(connection).actions,
+            **QueueCommands(connection, gate).actions,
+            **WorkerCommands(connection, gate).actions,
+        }
         now = time.time_ns() // 1_000
         agent.recorder.declare_source(sources.seen("arq", self.source, self.version, now))
 
@@ -80,8 +68,8 @@ class ArqEngine:
 
     def used(self, pool: Any, loop: asyncio.AbstractEventLoop) -> None:
         """A connection of the application, and where it is used: commands go the same way."""
-        if self.commands is not None:
-            self.commands.pool, self.commands.loop = weakref.ref(pool), loop
+        if self.connection is not None:
+            self.connection.pool, self.connection.loop = weakref.ref(pool), loop
 
     def info(self) -> wire.EngineInfo:
         """Read anew each time."""
@@ -102,16 +90,12 @@ class ArqEngine:
 
     def execute(self, command: wire.CommandBody, call: bytes) -> wire.CommandDone:
         """Carries out a permitted command."""
-        commands = self.commands
-        if commands is None:
+        if not self.actions:
             raise CommandRefused("error", "The arq adapter is not attached.")
-        if command.verb == "retry":
-            return commands.retry(command, call)
-        if command.verb == "cancel":
-            return commands.cancel(command)
-        if command.verb == "terminate":
-            return commands.cancel(command)
-        raise CommandRefused("unsupported", f"`{command.verb}`: {_NOT_YET}")
+        said = next((one for one in self.capabilities() if one.verb == command.verb), None)
+        if said is not None and said.how == "none":
+            raise CommandRefused("unsupported", f"`{command.verb}`: {said.reason}")
+        return carry_out(self.actions, command, call)
 
 
 def _version() -> str:

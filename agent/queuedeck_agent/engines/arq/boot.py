@@ -11,6 +11,7 @@ with their signatures kept: arq reads settings by `inspect.signature(Worker)`.
 - `Worker.run_job`, `job_tasks`, `worker.deserialize_job_raw`, `Function.coroutine`: see above.
 - `worker.serialize_result`, `Worker.finish_job`, `finish_failed_job`: see above.
 - `Worker.run_cron`: nothing else tells a cron job from another.
+- `Worker.start_jobs`: the last step before jobs are taken; arq has no pause of a queue.
 """
 
 import asyncio
@@ -25,6 +26,7 @@ from queuedeck_agent import agent as agents
 from queuedeck_agent.engines import sources
 from queuedeck_agent.engines.arq.adapter import ArqEngine
 from queuedeck_agent.engines.arq.call import Functions, stamping
+from queuedeck_agent.engines.arq.gate import Gate
 from queuedeck_agent.engines.arq.jobs import Run
 from queuedeck_agent.engines.arq.publish import Sending, firing, running, sending
 from queuedeck_agent.engines.patches import Method, Patches
@@ -54,6 +56,7 @@ class Boot:
         wrap(worker.Worker, "__init__", self._worker_made)
         wrap(worker.Worker, "heart_beat", self._heart_beat)
         wrap(worker.Worker, "run_cron", _run_cron)
+        wrap(worker.Worker, "start_jobs", self._start_jobs)
         wrap(worker.Worker, "run_job", self._run_job)
         wrap(worker.Worker, "finish_job", self._finish_job)
         wrap(worker.Worker, "finish_failed_job", self._finish_failed_job)
@@ -108,7 +111,7 @@ class Boot:
     def _works(self, worker: Any) -> None:
         engine = self.engine_of(worker.pool)
         if engine is not None and engine.publishing is not None and worker not in engine.workers:
-            engine.workers.add(worker)
+            engine.workers[worker] = None
             agent = engine.publishing.agent
             agent.start_link("worker")
             agent.refresh_hello()
@@ -261,6 +264,33 @@ class Boot:
             return await original(worker, *args, **named)
 
         return heart_beat
+
+    @contained
+    def _gate(self, worker: Any) -> Gate | None:
+        """A worker's first poll comes before its first heartbeat."""
+        if worker.pool not in self._known:
+            self._works(worker)
+        engine = self._known.get(worker.pool)
+        return None if engine is None else engine.gate
+
+    @contained
+    def _is_closed(self, gate: Gate, worker: Any) -> bool:
+        return not gate.is_open(worker)
+
+    def _start_jobs(self, original: Method) -> Method:
+        async def start_jobs(worker: Any, job_ids: "list[bytes]") -> Any:
+            gate = self._gate(worker) if job_ids else None
+            if gate is None:
+                return await original(worker, job_ids)
+            if self._is_closed(gate, worker):
+                return None
+            gate.taking.add(worker)
+            try:
+                return await original(worker, job_ids)
+            finally:
+                gate.taking.discard(worker)
+
+        return start_jobs
 
     def _run_job(self, original: Method) -> Method:
         async def run_job(worker: Any, job_id: str, score: int) -> Any:

@@ -55,6 +55,11 @@ class Functions:
             function = getattr(coroutine, "queuedeck_original", coroutine)
             self.hidden[name] = hidden_in(function, name, skip=1)
 
+    @property
+    def names(self) -> "list[str]":
+        """Of all functions that are known here."""
+        return list(self.hidden)
+
     def hidden_in(self, name: str) -> Hidden:
         """Only what the setting says while the function is not known here."""
         known = self.hidden.get(name)

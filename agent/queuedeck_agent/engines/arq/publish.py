@@ -61,7 +61,7 @@ class PublishHooks:
 
     def before(self, function: str, args: Any, named: "dict[str, Any]") -> Sending:
         """Nothing is sent yet: arq may find that the id is taken."""
-        kwargs = {key: value for key, value in named.items() if key not in _OPTIONS}
+        kwargs = {key: value for key, value in named.items() if key not in OPTIONS}
         run: Any = running.get()
         parent = run.job_id if run is not None else ""
         root = (run.root_id or parent) if run is not None else ""
@@ -98,9 +98,10 @@ class PublishHooks:
         )
 
 
-_OPTIONS = frozenset({
+OPTIONS = frozenset({
     "_job_id", "_queue_name", "_defer_until", "_defer_by", "_expires", "_job_try",
 })  # fmt: skip
+"""Of `enqueue_job`; all other keywords are the job's arguments."""
 
 
 def _eta_us(at_us: int, named: "dict[str, Any]") -> int:

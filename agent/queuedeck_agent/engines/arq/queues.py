@@ -79,4 +79,4 @@ def _pool_of(engine: Any) -> Any:
     for worker in list(engine.workers):
         if worker._pool is not None:
             return worker._pool
-    return engine.commands.pool() if engine.commands is not None else None
+    return engine.connection.pool() if engine.connection is not None else None
