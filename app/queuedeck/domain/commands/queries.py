@@ -44,7 +44,7 @@ class CommandSeen(msgspec.Struct, frozen=True, kw_only=True):
     attempt: int
     seal_id: str
     target: str
-    """`task:KEY`, `name:SOURCE:TASK`, `queue:SOURCE:QUEUE` or `worker:SOURCE:NAME`."""
+    """`task:KEY`, `name:SOURCE:TASK#ID`, `queue:SOURCE:QUEUE` or `worker:SOURCE:NAME`."""
     details: wire.CommandDetails
     only_agent: str
     operation_id: str

@@ -14,7 +14,7 @@ from queuedeck.domain.commands.desk import CommandDesk, ResultDesk
 from queuedeck.domain.commands.models import Command
 from queuedeck.domain.commands.queries import OPEN_STATES, CommandSeen, CommandState, seen, visible
 from queuedeck.domain.projects.queries import ProjectSeen
-from queuedeck.errors import NotFound, QueuedeckError
+from queuedeck.errors import Conflict, NotFound, QueuedeckError
 from queuedeck.history.records import TaskDetail
 from queuedeck.ids import new_id
 from queuedeck_agent import wire
@@ -104,6 +104,8 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     details: wire.CommandDetails = NO_DETAILS
     only_agent: str = ""
     operation_id: str = ""
+    command_id: str = ""
+    """Of what whoever asks has chosen, so that the same asked twice is done once; else random."""
 
 
 def task_order(task: TaskDetail, verb: str, details: wire.CommandDetails = NO_DETAILS) -> Order:
@@ -140,7 +142,11 @@ async def request(
     audit entry says beside name and source. The caller calls `desk.commands_changed`, which sends.
     """
     async with desk.control.write() as session:
-        command = await _open_command(session, project.id, order)
+        command = await _same_command(session, project.id, order)
+        if command is None:
+            command = await _open_command(session, project.id, order)
+            if command and order.verb in rules.WITH_A_CHOICE and command.details != order.details:
+                refusal, command = rules.under_way(f"`{order.verb}`", command.requested_by), None
         if command is None:
             outcome = "refused" if refusal else "requested"
             new = new_command(desk.clock(), project.id, order, by.label)
@@ -171,7 +177,23 @@ async def request(
 def audit_target(engine: str, target: str, task_id: str) -> str:
     """What the audit log calls it: `task:ENGINE:ID`, `queue:ENGINE:SOURCE:NAME`."""
     kind, _, rest = target.partition(":")
+    if kind == "name":
+        rest = rest.rpartition("#")[0] or rest
     return f"{kind}:{engine}:{task_id if kind == 'task' else rest}"
+
+
+async def _same_command(session: AsyncSession, project_id: int, order: Order) -> CommandSeen | None:
+    """The one with the id that was chosen, however long ago it was asked for."""
+    if not order.command_id:
+        return None
+    row = await session.scalar(visible(project_id).where(Command.id == order.command_id))
+    if row is None:
+        return None
+    command = seen(row)
+    asked = (order.verb, order.target, order.details)
+    if (command.verb, command.target, command.details) != asked:
+        raise Conflict("This was asked for already, and differently. Begin again with a new form.")
+    return command
 
 
 async def _open_command(session: AsyncSession, project_id: int, order: Order) -> CommandSeen | None:
@@ -188,7 +210,7 @@ async def _open_command(session: AsyncSession, project_id: int, order: Order) ->
 def new_command(now: int, project_id: int, order: Order, requested_by: str) -> Command:
     """The row of an order that nobody has taken yet; its `audit_seq` is left to the caller."""
     return Command(
-        id=new_id(),
+        id=order.command_id or new_id(),
         project_id=project_id,
         verb=order.verb,
         target=order.target,
