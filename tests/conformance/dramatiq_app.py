@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: AGPL-3.0-only
 """A Dramatiq application of the functions in `tasks.py`."""
 
+import threading
 from typing import Any
 
 import dramatiq
@@ -8,6 +9,7 @@ from dramatiq.message import Message
 from dramatiq.middleware import TimeLimit, default_middleware
 from dramatiq.results import Results
 from dramatiq.results.backends import RedisBackend
+from dramatiq.worker import WorkerThread
 from tests.conformance import tasks
 
 PREFIX = "tests.conformance.tasks."
@@ -37,6 +39,8 @@ broker = connected(
     ],
 )
 dramatiq.set_broker(broker)
+broker.declare_queue(tasks.QUEUE)
+broker.declare_queue(f"{tasks.QUEUE}-other")
 
 
 def declare(name: str, function: Any) -> Any:
@@ -54,6 +58,14 @@ def sends_another() -> str:
 
 
 declare("sends_another", sends_another)
+
+
+def threads() -> int:
+    """How many messages this process runs at once."""
+    return sum(isinstance(one, WorkerThread) for one in threading.enumerate())
+
+
+declare("threads", threads)
 
 
 def message(

@@ -2,14 +2,25 @@
 """How Dramatiq does what behaviours ask for."""
 
 import sys
+from pathlib import Path
 from typing import Any, ClassVar
 
 import dramatiq
 from dramatiq.message import Message
 from dramatiq.results import ResultFailure, ResultMissing
 from dramatiq.results.backends import RedisBackend
+from pika.exceptions import ChannelClosedByBroker
 from tests.conformance import dramatiq_app
-from tests.conformance.harness import BROKER, BROKER_NAME, TASKS, Call, Difference, Harness
+from tests.conformance.harness import (
+    BROKER,
+    BROKER_NAME,
+    TASKS,
+    Call,
+    Difference,
+    Harness,
+    call,
+    eventually,
+)
 
 from queuedeck_agent.engines.dramatiq import boot as dramatiq_boot
 from queuedeck_agent.engines.dramatiq.adapter import DramatiqEngine
@@ -65,6 +76,7 @@ class DramatiqHarness(Harness):
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
         self.client = dramatiq_app.connected(self.queue)
+        self.other_queue = f"{self.queue}-other"
         self.results = RedisBackend(url=BROKER, namespace=f"{self.queue}-results")
 
     @staticmethod
@@ -75,8 +87,8 @@ class DramatiqHarness(Harness):
         return {**super().env(attached), "dramatiq_worker_timeout": "100"}
 
     def command(self) -> list[str]:
-        app = "tests.conformance.dramatiq_app"
-        return [sys.executable, "-m", "dramatiq", app, "-p", "1", "-t", "2"]
+        command = str(Path(sys.executable).with_name("dramatiq"))
+        return [command, "tests.conformance.dramatiq_app", "-p", "1", "-t", "2"]
 
     def is_ready(self) -> bool:
         return "ready for action" in self.text
@@ -99,6 +111,29 @@ class DramatiqHarness(Harness):
         messages = self.redis.hmget(f"{key}.msgs", ids) if ids else []
         return {Message.decode(one.encode()).message_id for one in messages if one}
 
+    def queue_length(self, queue: str | None = None) -> int:
+        name = queue or self.queue
+        if BROKER_NAME == "redis":
+            return int(self.redis.llen(f"{self.queue}:{name}"))
+        try:
+            told = self.client.channel.queue_declare(name, passive=True)
+        except ChannelClosedByBroker:  # nobody has declared it
+            del self.client.channel
+            return 0
+        return int(told.method.message_count)
+
+    def dead(self) -> set[str]:
+        kept = self.redis.hvals(f"{self.queue}:{self.queue}.XQ.msgs")
+        return {Message.decode(one.encode()).message_id for one in kept}
+
+    def make_dead(self) -> str:
+        return self.send(call("fail", "sesame"))
+
+    def slots(self) -> int:
+        """A task looks around in its own process."""
+        task_id = self.send(call("threads"))
+        return int(eventually(lambda: self.result(task_id)))
+
     def result(self, task_id: str) -> Any:
         try:
             return self._stored(task_id)
@@ -119,6 +154,9 @@ class DramatiqHarness(Harness):
     def adapter(self) -> DramatiqEngine:
         broker = dramatiq_app.connected(self.queue)
         broker.declare_queue(self.queue)
+        broker.declare_queue(self.other_queue)
+        for name, actor in dramatiq_app.actors.items():
+            dramatiq.actor(actor.fn, actor_name=name, queue_name=self.queue, broker=broker)
         return _Attached(broker, "producer")
 
     def send(self, one: Call) -> str:
@@ -127,8 +165,9 @@ class DramatiqHarness(Harness):
 
     def clean_up(self) -> None:
         if BROKER_NAME == "rabbitmq":
-            for name in (self.queue, f"{self.queue}.DQ", f"{self.queue}.XQ"):
-                self.client.channel.queue_delete(name)
+            for name in (self.queue, self.other_queue):
+                for kind in ("", ".DQ", ".XQ"):
+                    self.client.channel.queue_delete(f"{name}{kind}")
         self.client.close()
 
     def _message(self, one: Call) -> str:
@@ -137,7 +176,7 @@ class DramatiqHarness(Harness):
 
     def _stored(self, task_id: str) -> Any:
         """Results are stored under the actor's name too."""
-        for name in ("add", "fail", "digest"):
+        for name in ("add", "fail", "digest", "threads"):
             message: Any = Message(self.queue, f"{TASKS}.{name}", (), {}, {}, task_id)
             try:
                 return self.results.get_result(message)

@@ -4,6 +4,7 @@
 import pytest
 from tests.conformance.behaviours import *  # noqa: F403
 from tests.conformance.dramatiq_harness import DramatiqHarness
+from tests.conformance.verbs import *  # noqa: F403
 
 pytestmark = pytest.mark.engine
 HARNESS = DramatiqHarness

@@ -9,36 +9,17 @@ from typing import Any
 from queuedeck_agent import guard, wire
 from queuedeck_agent.agent import Agent
 from queuedeck_agent.engines import sources, versions
+from queuedeck_agent.engines.commands import Action, carry_out
 from queuedeck_agent.engines.dramatiq import source as dramatiq_source
+from queuedeck_agent.engines.dramatiq.abilities import abilities
 from queuedeck_agent.engines.dramatiq.commands import Commands
+from queuedeck_agent.engines.dramatiq.gate import Gate
+from queuedeck_agent.engines.dramatiq.queue_commands import QueueCommands
 from queuedeck_agent.engines.dramatiq.send import SendHooks
 from queuedeck_agent.engines.dramatiq.tasks import TaskHooks
-from queuedeck_agent.errors import CommandRefused
+from queuedeck_agent.engines.dramatiq.worker_commands import WorkerCommands, no_restart
 
 MAX_TASK_NAMES = 1000
-_NOT_YET = "This version of the agent does not do it for Dramatiq yet."
-_CAPABILITIES = (
-    wire.Capability(
-        "retry",
-        "emulated",
-        "The original call is sent again as a new message, without delay, pipeline and group.",
-    ),
-    wire.Capability(
-        "cancel",
-        "emulated",
-        "On Redis a waiting message is taken out of its queue. One that a worker holds already, "
-        "and any on RabbitMQ, is skipped when its turn comes.",
-    ),
-    wire.Capability(
-        "terminate",
-        "none",
-        "A running message is a thread of its worker: Python cannot stop one safely.",
-    ),
-    *(
-        wire.Capability(verb, "none", _NOT_YET)
-        for verb in ("submit", "pause", "purge", "priority", "move", "worker", "schedule")
-    ),
-)
 
 
 class DramatiqEngine:
@@ -49,7 +30,8 @@ class DramatiqEngine:
 
     sending: SendHooks
     tasks: TaskHooks
-    commands: Commands
+    gate: Gate
+    _actions: dict[str, Action]
 
     def __init__(self, broker: Any, role: str, worker: Any = None) -> None:
         self.broker = broker
@@ -57,13 +39,16 @@ class DramatiqEngine:
         """`worker` or `producer`."""
         self.worker = worker
         """Dramatiq's Worker, once it has started."""
+        self.is_of_command = False
+        """The `dramatiq` command runs this process."""
         self.source = dramatiq_source.find_source(broker)
         self.version = _dramatiq_version()
         self.worker_name = f"dramatiq@{socket.gethostname()}:{os.getpid()}"
 
     def capabilities(self) -> tuple[wire.Capability, ...]:
-        """The same for all processes."""
-        return _CAPABILITIES
+        """By the broker, and whether this process has a worker."""
+        kind = dramatiq_source.broker_kind(self.broker)
+        return abilities(kind, self.worker is not None, no_restart(self.is_of_command))
 
     def attach(self, agent: Agent) -> None:
         """Makes the hooks; `dramatiq_boot` has the middlewares that call them."""
@@ -72,7 +57,8 @@ class DramatiqEngine:
         guard.let_through(Interrupt)
         self.sending = SendHooks(agent, self.broker, self.source.key)
         self.tasks = TaskHooks(self.sending, self.worker_name)
-        self.commands = Commands(self.tasks)
+        self.gate = Gate(agent.paused, self.source.key)
+        self._actions = self._all_actions()
         agent.recorder.declare_source(
             sources.seen(self.name, self.source, self.version, time.time_ns() // 1_000)
         )
@@ -83,6 +69,7 @@ class DramatiqEngine:
         """Takes our middlewares out of the broker."""
         others = [one for one in self.broker.middleware if not hasattr(one, "boot")]
         self.broker.middleware = others
+        self.gate.uninstall(self.broker)
 
     def info(self) -> wire.EngineInfo:
         """Read anew each time: modules may declare actors late."""
@@ -102,12 +89,34 @@ class DramatiqEngine:
 
     def execute(self, command: wire.CommandBody, call: bytes) -> wire.CommandDone:
         """Carries out a permitted command."""
-        if command.verb == "retry":
-            return self.commands.retry(command, call)
-        if command.verb == "cancel":
-            return self.commands.cancel(command)
-        reason = {one.verb: one.reason for one in _CAPABILITIES}.get(command.verb, _NOT_YET)
-        raise CommandRefused("unsupported", f"`{command.verb}`: {reason}")
+        said = {one.verb: one for one in self.capabilities()}.get(command.verb)
+        able = said is not None and said.how != "none"
+        reason = said.reason if said is not None else ""
+        return carry_out(self._actions if able else {}, command, call, reason)
+
+    def _all_actions(self) -> dict[str, Action]:
+        """Of every verb that is possible somewhere."""
+        task = Commands(self.tasks)
+        queue = QueueCommands(self.sending, self.gate)
+        worker = WorkerCommands(self.gate, self.worker_name, self.sending.agent.spool.folder)
+        return {
+            "retry": task.retry,
+            "edit": task.edit,
+            "submit": task.submit,
+            "cancel": task.cancel,
+            "move": task.move,
+            "requeue": task.requeue,
+            "reconcile": task.reconcile,
+            "purge": queue.purge,
+            "pause": queue.pause,
+            "resume": queue.resume,
+            "peek": queue.peek,
+            "dead": queue.dead,
+            "pool": worker.pool,
+            "drain": worker.drain,
+            "undrain": worker.undrain,
+            "restart": worker.restart,
+        }
 
     def _queues(self) -> tuple[str, ...]:
         """What this worker takes from; `--queues` restricts it."""

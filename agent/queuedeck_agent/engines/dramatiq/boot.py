@@ -50,7 +50,9 @@ class Boot:
                 self.engine = engine
             if role == "worker":
                 engine.role = role
-                engine.worker = worker if worker is not None else engine.worker
+                if worker is not None:
+                    engine.worker = worker
+                    engine.gate.install(self.broker, worker)
             agent.register(engine)
             agent.start_link(role)
             return engine
@@ -64,7 +66,9 @@ class Outer(Middleware):
 
     def after_process_boot(self, broker: Any) -> None:
         """A worker process of the command line has its broker; forked before that."""
-        self.boot.ready("worker")
+        engine = self.boot.ready("worker")
+        if engine is not None:
+            engine.is_of_command = True
 
     def before_worker_boot(self, broker: Any, worker: Any) -> None:
         """Also in workers that an application starts itself."""

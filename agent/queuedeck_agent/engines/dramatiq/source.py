@@ -15,6 +15,14 @@ def find_source(broker: Any) -> sources.Source:
     return sources.name_source("dramatiq", _urls(broker), prefix)
 
 
+def broker_kind(broker: Any) -> str:
+    """`redis` or `rabbitmq`; empty for a broker that we do not know."""
+    own = vars(broker)
+    if "client" in own and "namespace" in own:
+        return "redis"
+    return "rabbitmq" if "confirm_delivery" in own and "parameters" in own else ""
+
+
 def _urls(broker: Any) -> list[str]:
     client = vars(broker).get("client")
     if client is not None:
