@@ -236,6 +236,32 @@ class TaskPage(msgspec.Struct, frozen=True, kw_only=True):
     """How far it looked when it is not complete: the time of the oldest task looked at."""
 
 
+class SelectedTask(msgspec.Struct, frozen=True, kw_only=True):
+    """What an operation must know of a task to decide about it."""
+
+    key: int
+    engine: str
+    source: str
+    source_name: str
+    task_id: str
+    name: str
+    queue: str
+    state: TaskState
+    attempt: int
+    has_call: bool
+    """Its sealed original call is stored."""
+    retried_as: str
+    """The newest task that an operator's retry of it made, or empty."""
+
+
+class Selection(msgspec.Struct, frozen=True, kw_only=True):
+    """A portion of the tasks that match, newest first."""
+
+    tasks: list[SelectedTask]
+    after: str
+    """Goes on from here, also where a portion is empty; empty: these were the last."""
+
+
 class Totals(msgspec.Struct, frozen=True, kw_only=True):
     """Counters of one project, exact."""
 

@@ -12,6 +12,8 @@ from queuedeck.history.records import (
     FailureGroups,
     FailureOrder,
     Recorded,
+    SelectedTask,
+    Selection,
     TaskDetail,
     TaskFilter,
     TaskOrder,
@@ -89,8 +91,31 @@ class History(Protocol):
         """The sealed original call of the task with this key; empty if there is none."""
         ...
 
+    async def sealed_calls(self, project_id: int, keys: Sequence[int]) -> dict[int, bytes]:
+        """The same of many tasks in a few statements; those that have none are left out."""
+        ...
+
+    async def select_tasks(
+        self,
+        project_id: int,
+        question: TaskFilter,
+        limit: int,
+        after: str = "",
+        newest: int | None = None,
+    ) -> Selection:
+        """A portion of all tasks that match, newest first; none with a key above `newest`."""
+        ...
+
+    async def read_selected(self, project_id: int, keys: Sequence[int]) -> dict[int, SelectedTask]:
+        """The tasks with these keys as they are now; those that are gone are left out."""
+        ...
+
     async def request_cancel(self, project_id: int, key: int) -> None:
         """Remember that an operator asked to cancel the task (an intent, not a state)."""
+        ...
+
+    async def request_cancels(self, project_id: int, keys: Sequence[int]) -> None:
+        """The same of many; those that are gone are passed over."""
         ...
 
     async def cancelled_waiting(self, project_id: int) -> list[tuple[str, str]]:

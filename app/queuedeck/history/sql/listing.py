@@ -25,7 +25,7 @@ def list_tasks(
 ) -> TaskPage:
     """The newest tasks that match, older than the cursor."""
     limit = max(1, min(limit, MAX_LIMIT))
-    before = _parse(after) if after else NEWEST
+    before = parse_cursor(after) if after else NEWEST
     with reading(db):
         sources = read_sources(db, project_id)
         walk = Walk(db, plan(db, project_id, question, sources, now_us), before)
@@ -33,9 +33,9 @@ def list_tasks(
         rows = RowMaker(db, words, project_id).rows(heads[:limit], sources)
         back_to_us = time_at(db, walk.reached) if walk.reached else None
     if len(heads) > limit:
-        return TaskPage(tasks=rows, after=_format(heads[limit - 1].id))
+        return TaskPage(tasks=rows, after=format_cursor(heads[limit - 1].id))
     if walk.reached:
-        after = _format(walk.reached)
+        after = format_cursor(walk.reached)
         return TaskPage(tasks=rows, after=after, complete=False, back_to_us=back_to_us)
     return TaskPage(tasks=rows, after="")
 
@@ -50,11 +50,11 @@ def time_at(db: Database, number: int) -> int | None:
     return None if row is None else row[0]
 
 
-def _format(key: int) -> str:
+def format_cursor(key: int) -> str:
     return f"{key:x}"
 
 
-def _parse(cursor: str) -> int:
+def parse_cursor(cursor: str) -> int:
     try:
         key = int(cursor, 16)
     except ValueError:

@@ -20,6 +20,8 @@ from queuedeck.history.records import (
     FailureGroups,
     FailureOrder,
     Recorded,
+    SelectedTask,
+    Selection,
     TaskDetail,
     TaskFilter,
     TaskOrder,
@@ -36,6 +38,7 @@ from queuedeck.history.sql import (
     groups,
     listing,
     queues,
+    selection,
     survey,
     totals,
     trends,
@@ -90,6 +93,9 @@ class SqlHistory(ABC):
     async def request_cancel(self, project_id: int, key: int) -> None:
         await self._write(Writer.request_cancel, project_id, key)
 
+    async def request_cancels(self, project_id: int, keys: Sequence[int]) -> None:
+        await self._write(Writer.request_cancels, project_id, keys)
+
     async def tidy(self, keep_days: int, max_bytes: int = 0) -> bool:
         return await self._write(Writer.tidy, keep_days, max_bytes)
 
@@ -135,6 +141,25 @@ class SqlHistory(ABC):
 
     async def sealed_call(self, project_id: int, key: int) -> bytes:
         return await self._read(detail.sealed_call, project_id, key)
+
+    async def sealed_calls(self, project_id: int, keys: Sequence[int]) -> dict[int, bytes]:
+        return await self._read(selection.sealed_calls, project_id, keys)
+
+    async def select_tasks(
+        self,
+        project_id: int,
+        question: TaskFilter,
+        limit: int,
+        after: str = "",
+        newest: int | None = None,
+    ) -> Selection:
+        now = self._clock()
+        return await self._read(
+            selection.select_tasks, self._words, now, project_id, question, limit, after, newest
+        )
+
+    async def read_selected(self, project_id: int, keys: Sequence[int]) -> dict[int, SelectedTask]:
+        return await self._read(selection.read_selected, self._words, project_id, keys)
 
     async def cancelled_waiting(self, project_id: int) -> list[tuple[str, str]]:
         return await self._read(detail.cancelled_waiting, project_id)

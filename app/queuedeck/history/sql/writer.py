@@ -8,7 +8,7 @@ The write path is three files: here a group becomes facts, `tasks.py` finds the 
 
 from collections import defaultdict
 from collections.abc import Generator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 
 from queuedeck.clock import DAY_US, MINUTE_US, Clock
@@ -58,6 +58,13 @@ class Writer:
         with self._transaction():
             self._recent.forget()
             self._request_cancel(project_id, key)
+
+    def request_cancels(self, project_id: int, keys: Sequence[int]) -> None:
+        with self._transaction():
+            self._recent.forget()
+            for key in keys:
+                with suppress(NotFound):
+                    self._request_cancel(project_id, key)
 
     def tidy(self, keep_days: int, max_bytes: int) -> bool:
         """One step of the work on older days. Says whether there was something to do."""
