@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 import rq.version
 from redis import Redis
 from rq.job import Job
-from tests.conformance.harness import BROKER, Call, Harness
+from tests.conformance.harness import BROKER, Call, Harness, call
 
 from queuedeck_agent.engines.rq.adapter import RqEngine
 
@@ -19,20 +19,28 @@ class RqHarness(Harness):
         "the first run: the original call is enqueued under a new id instead.",
         "call_sealed_by_the_sender": "As for every retry: a new id.",
     }
+    urgent = 1
     prelude = "from tests.conformance import rq_tasks as t"
     options: ClassVar[tuple[str, ...]] = ("worker", "--with-scheduler")
 
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
         self.client = Redis.from_url(BROKER)
+        self.submits_to = self.queue
+        # All tasks, and these by name: only such may be submitted before they were ever sent.
+        self.environment.setdefault("QUEUEDECK_ALLOW_TASKS", "*,tests.*")
 
     @staticmethod
     def version() -> str:
         return rq.version.VERSION
 
     def command(self) -> list[str]:
-        place = ["--url", BROKER, "--path", ".", self.queue]
+        place = ["--url", BROKER, "--path", ".", *self.queues]
         return [sys.executable, "-m", "rq.cli", *self.options, *place]
+
+    @property
+    def queues(self) -> list[str]:
+        return [self.queue, self.other_queue] if self.other_queue else [self.queue]
 
     def is_ready(self) -> bool:
         return "subscribing to channel" in self.text.lower()
@@ -53,6 +61,18 @@ class RqHarness(Harness):
 
     def waiting(self) -> set[str]:
         return set(self.redis.lrange(f"rq:queue:{self.queue}", 0, -1))
+
+    def queue_length(self, queue: str | None = None) -> int:
+        return int(self.redis.llen(f"rq:queue:{queue or self.queue}"))
+
+    def priority_of(self, task_id: str) -> int:
+        return int(self.redis.lindex(f"rq:queue:{self.queue}", 0) == task_id)
+
+    def dead(self) -> set[str]:
+        return set(self.redis.zrange(f"rq:failed:{self.queue}", 0, -1))
+
+    def make_dead(self) -> str:
+        return self.send(call("fail", "x"))
 
     def result(self, task_id: str) -> Any:
         job = Job.fetch(task_id, connection=self.client)
@@ -77,9 +97,9 @@ class RqHarness(Harness):
 
     def clean_up(self) -> None:
         for name in self.redis.scan_iter("rq:job:*", count=1000):
-            if self.redis.type(name) == "hash" and self.redis.hget(name, "origin") == self.queue:
+            if self.redis.type(name) == "hash" and self.redis.hget(name, "origin") in self.queues:
                 self.redis.delete(name, name.replace("rq:job:", "rq:results:"))
-        self.redis.srem("rq:queues", f"rq:queue:{self.queue}")
+        self.redis.srem("rq:queues", *(f"rq:queue:{name}" for name in self.queues))
         self.client.close()
 
 

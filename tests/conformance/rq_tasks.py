@@ -74,3 +74,23 @@ def dies_once(key: str) -> str:
     if tasks.told("dies", key, os.getpid()) == 1:
         os.kill(os.getpid(), signal.SIGKILL)
     return "lives"
+
+
+class Canary:
+    """Says where it was read."""
+
+    def __init__(self, key: str) -> None:
+        self.key = key
+
+    def __reduce__(self) -> Any:
+        return hatch, (self.key,)
+
+
+def hatch(key: str) -> Canary:
+    tasks.told("hatched", key, os.getpid())
+    return Canary(key)
+
+
+def meets(canary: Canary, word: str) -> str:
+    tasks.told("meets", canary.key, word)
+    return word

@@ -177,8 +177,8 @@ def test_ended_or_unknown_job_is_not_cancelled(make: Make) -> None:
         commander.execute("cancel", task_id, call("add").name)
     with pytest.raises(CommandRefused, match="not have this job"):
         commander.execute("cancel", "nobody", call("add").name)
-    with pytest.raises(CommandRefused, match="one queue"):
-        commander.execute("pause", task_id, call("add").name)
+    with pytest.raises(CommandRefused, match="Only a worker"):
+        commander.execute("pause", queue=worker.queue)
 
 
 def test_retry_keeps_timeout_and_meta(make: Make) -> None:

@@ -1,25 +1,25 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The RQ adapter: what RQ can do, what a worker is, and who carries out commands. The steps around
-RQ's methods are in `boot.py`.
+"""The RQ adapter: what a worker is, and who carries out commands. The steps around RQ's methods are
+in `boot.py`.
 """
 
+import os
 from typing import Any
 
 from queuedeck_agent import wire
 from queuedeck_agent.agent import Agent
 from queuedeck_agent.engines import versions
+from queuedeck_agent.engines.commands import Action, carry_out
+from queuedeck_agent.engines.rq import abilities
 from queuedeck_agent.engines.rq.commands import Commands
+from queuedeck_agent.engines.rq.gate import Gate
+from queuedeck_agent.engines.rq.places import Places
 from queuedeck_agent.engines.rq.publish import PublishHooks
+from queuedeck_agent.engines.rq.queue_commands import QueueCommands
 from queuedeck_agent.engines.rq.run import RunHooks
+from queuedeck_agent.engines.rq.worker_commands import WorkerCommands
 from queuedeck_agent.engines.sources import name_source, redis_url
 from queuedeck_agent.errors import CommandRefused
-
-_NOT_YET = "This version of the agent does not do it for RQ yet."
-_IMPOSSIBLE = {
-    "pause": "RQ can only suspend all workers of a Redis database at once, not one queue.",
-    "priority": "An RQ job has no priority: a worker takes its queues in the order it was given.",
-    "worker": "An RQ worker runs one job at a time, and a worker pool has a fixed size.",
-}
 
 
 class RqEngine:
@@ -38,43 +38,32 @@ class RqEngine:
         self.version = _rq_version()
         self.publishing: PublishHooks | None = None
         self.runs: RunHooks | None = None
-        self.commands: Commands | None = None
+        self.gate: Gate | None = None
+        """Of a worker."""
+        self._actions: dict[str, Action] = {}
 
     def capabilities(self) -> tuple[wire.Capability, ...]:
-        """Retry and cancel; a running job can be stopped where it has a process of its own."""
-        stop = wire.Capability("terminate", "native", "Kills the work horse of the job.")
-        if self.worker is not None and not hasattr(self.worker, "fork_work_horse"):
-            text = f"A {self.pool} runs jobs in its own process: none can be stopped."
-            stop = wire.Capability("terminate", "none", text)
-        return (
-            wire.Capability(
-                "retry",
-                "emulated",
-                "RQ runs a requeued job under its old id and forgets the first run: instead the "
-                "original call is enqueued under a new id, without delay, dependencies and "
-                "repetitions.",
-            ),
-            wire.Capability("cancel", "native", "A waiting job is taken out of its queue."),
-            stop,
-            *(wire.Capability(verb, "none", why) for verb, why in _IMPOSSIBLE.items()),
-            *(
-                wire.Capability(verb, "none", _NOT_YET)
-                for verb in ("submit", "purge", "move", "schedule")
-            ),
-        )
+        """Of this process: a producer can do less than a worker."""
+        return abilities.of(self)
 
     def attach(self, agent: Agent) -> None:
         """Makes the hooks. Forked children inherit them."""
         self.publishing = PublishHooks(agent, self.version)
         self.runs = RunHooks(self.publishing)
-        self.commands = Commands(agent, self)
+        if self.worker is not None:
+            self.gate = Gate(agent, self.source.key, self.connection)
+        jobs = Commands(agent, self)
+        parts = (jobs, Places(agent, self, jobs), QueueCommands(agent, self))
+        for part in (*parts, WorkerCommands(agent, self)):
+            self._actions |= part.actions
         self.publishing.source_of(self.connection)
         if agent.config.capture_args:
             agent.seals.preload()
 
     def detach(self) -> None:
         """Nothing to take away here: the patches are the process's."""
-        self.publishing = self.runs = self.commands = None
+        self.publishing = self.runs = self.gate = None
+        self._actions = {}
 
     def info(self) -> wire.EngineInfo:
         """RQ knows no tasks but those it was sent, so none are listed."""
@@ -87,28 +76,48 @@ class RqEngine:
             worker=str(worker.name) if worker is not None else "",
             pool=self.pool,
             slots=1 if worker is not None else 0,
-            queues=tuple(worker.queue_names()) if worker is not None else (),
+            queues=self.queue_names,
             capabilities=self.capabilities(),
         )
 
     def execute(self, command: wire.CommandBody, call: bytes) -> wire.CommandDone:
         """Carries out a permitted command."""
-        commands = self.commands
-        if commands is None:
+        if not self._actions:
             raise CommandRefused("error", "The RQ adapter is not attached.")
-        if command.verb == "retry":
-            return commands.retry(command, call)
-        if command.verb == "cancel":
-            return commands.cancel(command)
-        if command.verb == "terminate":
-            return commands.terminate(command)
-        why = _IMPOSSIBLE.get(command.verb, _NOT_YET)
-        raise CommandRefused("unsupported", f"`{command.verb}`: {why}")
+        for said in self.capabilities():
+            if said.verb == command.verb and said.how == "none":
+                raise CommandRefused("unsupported", said.reason)
+        return carry_out(self._actions, command, call)
 
     @property
     def pool(self) -> str:
         """The class of the worker."""
         return type(self.worker).__name__ if self.worker is not None else ""
+
+    @property
+    def queue_names(self) -> tuple[str, ...]:
+        """The queues that the worker serves; none in a producer."""
+        return tuple(self.worker.queue_names()) if self.worker is not None else ()
+
+    @property
+    def has_horses(self) -> bool:
+        """Whether jobs run in processes of their own. Up to RQ 2.6 even a `SimpleWorker` has the
+        methods for that."""
+        from rq import SimpleWorker
+
+        return (
+            hasattr(self.worker, "fork_work_horse")
+            and not isinstance(self.worker, SimpleWorker)
+            and hasattr(os, "fork")
+        )
+
+    @property
+    def serializer(self) -> Any:
+        """The application's own: the worker's, or that of the jobs which this process enqueues."""
+        from rq.serializers import DefaultSerializer
+
+        seen = self.publishing.serializer if self.publishing is not None else None
+        return (self.worker.serializer if self.worker is not None else seen) or DefaultSerializer
 
 
 def _rq_version() -> str:

@@ -70,6 +70,11 @@ def pack(job: Any, meta: bytes) -> bytes:
     return packed if len(packed) <= MAX_PLAINTEXT_BYTES else b""
 
 
+def encoded(call: SealedCall) -> bytes:
+    """The plaintext to be sealed; `Seals` refuses what is over the limit."""
+    return _encode(call)
+
+
 def unpack(call: bytes) -> SealedCall:
     """The call again; raises `msgspec.DecodeError` when it is not one of RQ's."""
     return _decode(call)

@@ -1,112 +1,124 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Retry, cancel and terminate, carried out by the application's own connection to Redis."""
+"""Commands that make a new job, and those that end one, by the application's own connection."""
 
-import os
-import socket
 import time
-import uuid
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from queuedeck_agent import wire
 from queuedeck_agent.agent import Agent
+from queuedeck_agent.engines.commands import Action, done, stays, within
 from queuedeck_agent.engines.patches import unwrapped
 from queuedeck_agent.engines.rq import call as rq_call
-from queuedeck_agent.engines.rq import stamp as rq_stamp
+from queuedeck_agent.engines.rq import known, making, scripts, sending
 from queuedeck_agent.engines.rq.publish import attempt_of, name_of, status_of
 from queuedeck_agent.errors import CommandRefused
 
 if TYPE_CHECKING:
     from queuedeck_agent.engines.rq.adapter import RqEngine
 
-_WAITING = frozenset({"queued", "scheduled", "deferred"})
+WAITING = frozenset({"queued", "scheduled", "deferred"})
 STAYS_CANCELLED_S = 0.3
 """A worker that took the job at the same moment has written that down by then."""
 VERIFY_S = 3.0
 
 
 class Commands:
-    """What `RqEngine.execute` does, on the thread of the agent's runner."""
+    """On the thread of the agent's runner."""
 
     def __init__(self, agent: Agent, engine: "RqEngine") -> None:
         self.agent = agent
         self.engine = engine
         self.connection = engine.connection
 
+    @property
+    def actions(self) -> dict[str, Action]:
+        """By verb."""
+        return {
+            "retry": self.retry,
+            "edit": self.edit,
+            "submit": self.submit,
+            "cancel": self.cancel,
+            "terminate": self.cancel,
+        }
+
     def retry(self, command: wire.CommandBody, call: bytes) -> wire.CommandDone:
         """Enqueues the original call, its bytes untouched, under a new id."""
-        from rq import Queue
-        from rq.job import Job, JobStatus
+        original = _unpacked(call)
+        return sending.send(self.agent, self.engine, command, original, retry_of=command.task_id)
 
-        try:
-            original = rq_call.unpack(call)
-        except msgspec.DecodeError as error:
-            raise CommandRefused("invalid", f"The sealed call cannot be read: {error}.") from None
-        new_id = str(uuid.uuid4())
-        at_us = time.time_ns() // 1_000
-        job = Job(new_id, connection=self.connection)
-        rq_call.fill(job, original)
-        job.set_status(JobStatus.QUEUED, pipeline=self.connection.pipeline())
-        # The worker shows the arguments: here they would have to be deserialised.
-        stamp = rq_stamp.Stamp(at_us, 1, False, command.task_name, "", new_id)
-        rq_stamp.put(job, stamp)
-        queue = Queue(original.origin or "default", connection=self.connection)
-        with self.connection.pipeline() as pipeline:
-            queue.enqueue_job(job, pipeline=pipeline)
-            pipeline.hset(job.key, rq_stamp.FIELD, rq_stamp.encoded(stamp))
-            if original.meta:
-                pipeline.hset(job.key, "meta", original.meta)
-            pipeline.execute()
-        seals, source = self.agent.seals, self.engine.source.key
-        self.agent.recorder.emit(
-            wire.TaskPublished(
-                at_us,
-                source,
-                new_id,
-                1,
-                command.task_name,
-                queue.name,
-                sealed=seals.seal(self.agent.project, source, command.task_name, new_id, call),
-                root_id=new_id,
-                retry_of=command.task_id,
-                origin=f"queuedeck{os.getpid()}@{socket.gethostname()}",
-            )
+    def edit(self, command: wire.CommandBody, call: bytes) -> wire.CommandDone:
+        """As `retry`, with what the operator changed; without a sealed call, with what he wrote."""
+        sending.check_place(command.details)
+        engine, given = self.engine, command.details.args
+        if not call:
+            return self._enter(command)
+        original = _unpacked(call)
+        name = command.task_name
+        made = making.edited(original.data, name, given, engine.serializer, engine.has_horses)
+        described = original.description.startswith(f"{name}(")
+        edited = msgspec.structs.replace(
+            original,
+            data=made.data,
+            description=made.description if described else original.description,
         )
-        if not self.connection.exists(job.key):
-            raise CommandRefused("error", f"Redis does not have the new job {new_id}.")
-        effect = f"Enqueued the original call in `{queue.name}` as {new_id}; Redis has it."
-        if original.linked:
-            effect += " It runs alone: dependencies, repetitions and group are not repeated."
-        return self._done(command, effect, new_task_id=new_id)
+        return sending.send(
+            self.agent, engine, command, edited, made.shown, retry_of=command.task_id
+        )
 
-    def cancel(self, command: wire.CommandBody) -> wire.CommandDone:
+    def submit(self, command: wire.CommandBody, _: bytes) -> wire.CommandDone:
+        """Enqueues a call by its name, with what the operator wrote."""
+        sending.check_place(command.details)
+        return self._enter(command)
+
+    def cancel(self, command: wire.CommandBody, _: bytes = b"") -> wire.CommandDone:
         """Takes a waiting job out of its queue; stops a running one only where the host allows."""
-        job = self._fetch(command.task_id)
+        job = self.fetch(command.task_id)
         status = status_of(job)
         if status == "started":
             return self._terminate(command, job)
-        if status not in _WAITING:
+        if status not in WAITING:
             raise CommandRefused("error", f"The job is {status or 'not in a queue'}: it has ended.")
         attempt, name = attempt_of(job), name_of(job) or command.task_name
         unwrapped(type(job).cancel)(job)
-        if not _stays(lambda: self._status(job) == "canceled", STAYS_CANCELLED_S):
+        if not stays(lambda: self._status(job) == "canceled", STAYS_CANCELLED_S):
             raise CommandRefused(
                 "error",
                 "A worker took the job at the same moment: it is running. Cancel it again to stop "
                 "it, where the host allows `terminate`.",
             )
+        at_us, source = time.time_ns() // 1_000, self.engine.source.key
         self.agent.recorder.emit(
-            wire.TaskCancelled(
-                time.time_ns() // 1_000, self.engine.source.key, job.id, attempt, "revoked", name
-            )
+            wire.TaskCancelled(at_us, source, job.id, attempt, "revoked", name)
         )
-        return self._done(command, "Taken out of its queue; RQ keeps it as cancelled.")
+        return done(command, "Taken out of its queue; RQ keeps it as cancelled.")
 
-    def terminate(self, command: wire.CommandBody) -> wire.CommandDone:
-        """Stops a running job; one that waits is cancelled."""
-        return self.cancel(command)
+    def fetch(self, job_id: str) -> Any:
+        """The job, its call not deserialised. Raises `CommandRefused` when it is gone."""
+        from rq.exceptions import NoSuchJobError
+        from rq.job import Job
+
+        worker = self.engine.worker
+        kind: Any = worker.job_class if worker is not None else Job
+        serializer = self.engine.serializer
+        try:
+            return kind.fetch(job_id, connection=self.connection, serializer=serializer)
+        except NoSuchJobError:
+            raise CommandRefused(
+                "error",
+                "Redis does not have this job any more: it has ended, expired or was deleted.",
+            ) from None
+
+    def _enter(self, command: wire.CommandBody) -> wire.CommandDone:
+        engine, name = self.engine, command.task_name
+        served = engine.queue_names
+        queue = command.details.queue or command.queue or (*served, "default")[0]
+        known.check(self.agent, engine, name, (queue, *served))
+        given = command.details.args
+        made = making.entered(name, given, engine.serializer, engine.has_horses)
+        call = rq_call.SealedCall(made.data, queue, made.description)
+        return sending.send(self.agent, engine, command, call, made.shown, retry_of=command.task_id)
 
     def _terminate(self, command: wire.CommandBody, job: Any) -> wire.CommandDone:
         from rq.command import send_stop_job_command
@@ -120,56 +132,24 @@ class Commands:
             )
         worker = self.engine.worker
         here = worker is not None and worker.name == job.worker_name
-        if here and not hasattr(worker, "fork_work_horse"):
+        if here and not self.engine.has_horses:
             raise CommandRefused(
                 "unsupported",
-                f"The job is running in a {type(worker).__name__}, inside the worker's own "
-                "process, and cannot be stopped. It will go on to its end.",
+                f"A {type(worker).__name__} runs jobs in its own process: none can be stopped. "
+                "This one will go on to its end.",
             )
         send_stop_job_command(self.connection, job.id)
-        stopped = _within(lambda: self._status(job) == "stopped", VERIFY_S)
+        stopped = within(lambda: self._status(job) == "stopped", VERIFY_S)
         effect = "Killed the job's work horse." if stopped else f"Asked {job.worker_name} to stop."
-        return self._done(command, effect, verified=stopped)
-
-    def _fetch(self, job_id: str) -> Any:
-        from rq.exceptions import NoSuchJobError
-        from rq.job import Job
-
-        worker = self.engine.worker
-        kind: Any = worker.job_class if worker is not None else Job
-        serializer = worker.serializer if worker is not None else None
-        try:
-            return kind.fetch(job_id, connection=self.connection, serializer=serializer)
-        except NoSuchJobError:
-            raise CommandRefused(
-                "error",
-                "Redis does not have this job any more: it has ended, expired or was deleted.",
-            ) from None
+        return done(command, effect, verified=stopped)
 
     def _status(self, job: Any) -> str:
         """What Redis says now; the job itself is not touched."""
-        found = self.connection.hget(job.key, "status")
-        return found.decode() if isinstance(found, bytes) else str(found or "")
-
-    def _done(
-        self,
-        command: wire.CommandBody,
-        effect: str,
-        new_task_id: str = "",
-        verified: bool = True,
-    ) -> wire.CommandDone:
-        at_us = time.time_ns() // 1_000
-        return wire.CommandDone(at_us, command.command_id, effect, new_task_id, verified)
+        return scripts.text(self.connection.hget(job.key, "status"))
 
 
-def _within(check: Callable[[], bool], seconds: float) -> bool:
-    until = time.monotonic() + seconds
-    while not check():
-        if time.monotonic() >= until:
-            return False
-        time.sleep(0.05)
-    return True
-
-
-def _stays(check: Callable[[], bool], seconds: float) -> bool:
-    return not _within(lambda: not check(), seconds)
+def _unpacked(call: bytes) -> rq_call.SealedCall:
+    try:
+        return rq_call.unpack(call)
+    except msgspec.DecodeError as error:
+        raise CommandRefused("invalid", f"The sealed call cannot be read: {error}.") from None

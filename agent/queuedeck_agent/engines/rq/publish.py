@@ -42,6 +42,8 @@ class PublishHooks:
         self.current_id = ""
         self.held: list[Say] | None = None
         """While a job is being ended: what it led to is told after its outcome."""
+        self.serializer: Any = None
+        """Of the job that was enqueued last: what a producer's application uses."""
         self._origin = f"{os.getpid()}@{socket.gethostname()}"
         self._pid = os.getpid()
         self._keys: weakref.WeakKeyDictionary[Any, str] = weakref.WeakKeyDictionary()
@@ -142,6 +144,7 @@ class PublishHooks:
         at_us = time.time_ns() // 1_000
         stamp = rq_stamp.Stamp(at_us, attempt, captured, name, parent, root)
         rq_stamp.put(job, stamp)
+        self.serializer = job.serializer
         return lambda: self._published(job, stamp, queue, eta_us, shown)
 
     def _published(
@@ -245,6 +248,11 @@ def _function_of(job: Any, name: str) -> Any:
     instance = vars(job).get("_instance")
     if instance is not None:
         return getattr(instance, name.rpartition(".")[2], None)
+    return function_named(name)
+
+
+def function_named(name: str) -> Any:
+    """What is imported already under that name; nothing is imported."""
     path = name
     while path:
         path, _, _ = path.rpartition(".")

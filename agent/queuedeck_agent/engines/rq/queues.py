@@ -47,7 +47,7 @@ class Reader(RedisReader):
             wire.QueueDepth(
                 name,
                 *(number(one) for one in row[:4]),
-                oldest_us=_instant_us(since.get(_text(row[5]))),
+                oldest_us=instant_us(since.get(_text(row[5]))),
                 consumers=number(row[4]),
             )
             for name, row in zip(names, rows, strict=True)
@@ -58,7 +58,7 @@ def _text(value: Any) -> str:
     return value.decode("utf-8", "replace") if isinstance(value, bytes) else ""
 
 
-def _instant_us(value: Any) -> int:
+def instant_us(value: Any) -> int:
     """RQ writes UTC, as `2026-11-21T10:52:44.123456Z`."""
     try:
         moment = datetime.datetime.fromisoformat(_text(value).replace("Z", "+00:00"))

@@ -163,10 +163,17 @@ class Steps:
     # --- Taking and giving up ---
 
     def _dequeues(self, original: Method) -> Method:
-        def dequeue_any(cls: Any, *args: Any, **kwargs: Any) -> Any:
+        def dequeue_any(cls: Any, queues: Any, timeout: Any, *args: Any, **kwargs: Any) -> Any:
+            gate = self._boot.engine.gate if self._boot.engine is not None else None
             self._now.taking = True
             try:
-                return original(cls, *args, **kwargs)
+                if gate is None:
+                    return original(cls, queues, timeout, *args, **kwargs)
+                return gate.take(
+                    lambda some, seconds: original(cls, some, seconds, *args, **kwargs),
+                    queues,
+                    timeout,
+                )
             finally:
                 self._now.taking = False
 
