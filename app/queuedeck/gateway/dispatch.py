@@ -4,6 +4,7 @@
 import asyncio
 import logging
 
+from queuedeck.domain.agents.registry import Connection
 from queuedeck.domain.commands.delivery import build_command, claim_for_agent
 from queuedeck.entrance.services import Services
 from queuedeck.errors import QueuedeckError
@@ -40,8 +41,17 @@ class Dispatch:
 
 
 async def send_pending(services: Services, project_id: int) -> None:
-    """Claim what each connected agent can do, and send it. Claimed means sent: at most once."""
-    for connection in services.registry.connections(project_id):
-        for claimed in await claim_for_agent(services, project_id, connection.agent):
-            command = build_command(services.keyring, connection.agent.hello, claimed)
-            connection.send(command)
+    """Claim what each connected agent can do, and send it. Claimed means sent: at most once. They
+    take turns until nothing is left that one of them can do.
+    """
+    connections = services.registry.connections(project_id)
+    while connections:
+        served: list[Connection] = []
+        for connection in connections:
+            claimed = await claim_for_agent(services, project_id, connection.agent)
+            for one in claimed:
+                hello = connection.agent.hello
+                connection.send(build_command(services.keyring, hello, one))
+            if claimed:
+                served.append(connection)
+        connections = served

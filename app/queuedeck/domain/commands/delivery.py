@@ -8,7 +8,7 @@ outcome is unknown until that agent's answer comes, however late.
 from collections.abc import Iterable, Sequence
 
 import msgspec
-from sqlalchemy import or_, select, update
+from sqlalchemy import ColumnElement, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from queuedeck.clock import SECOND_US
@@ -19,6 +19,7 @@ from queuedeck.domain.commands.desk import CommandDesk, ResultDesk
 from queuedeck.domain.commands.models import Command
 from queuedeck.domain.commands.queries import CommandSeen, CommandState, seen, visible
 from queuedeck.domain.commands.service import audit_target, publish
+from queuedeck.domain.operations.outcomes import copy_outcomes
 from queuedeck.domain.projects.models import Project
 from queuedeck.keyring import Keyring
 from queuedeck_agent import wire
@@ -28,6 +29,9 @@ TTL_S = 60
 LEASE_US = 180 * SECOND_US
 """How long after sending the answer may take before the outcome is called unknown."""
 EXPIRE_LIMIT = 200
+CLAIM_LIMIT = 50
+"""So many commands are taken for one agent at once: others have their turn, too."""
+ROWS_AT_ONCE = 500
 MAX_TEXT = 2_000
 MAX_FOUND_BYTES = 256 << 10
 
@@ -44,27 +48,27 @@ class Claimed(msgspec.Struct, frozen=True):
 
 
 async def claim_for_agent(desk: CommandDesk, project_id: int, agent: AgentSeen) -> list[Claimed]:
-    """Take the pending commands that this agent can carry out, oldest first. They are marked as
-    sent before this returns: whatever happens next, no other agent gets them.
+    """Take pending commands that this agent can carry out: single ones first, then those of
+    operations, oldest first, at most `CLAIM_LIMIT`. They are marked as sent before this returns:
+    whatever happens next, no other agent gets them.
     """
-    candidates = [c for c in await _pending(desk, project_id) if _fits(c, agent)]
+    candidates = await _pending(desk, project_id, agent)
     if not candidates:
         return []
     # Read before the transaction: the history is another database.
-    sealed = {
-        c.id: await desk.history.sealed_call(project_id, c.task_key) if c.seal_id else b""
-        for c in candidates
-    }
-    claimed: list[Claimed] = []
+    with_call = [c.task_key for c in candidates if c.seal_id]
+    sealed = await desk.history.sealed_calls(project_id, with_call) if with_call else {}
     async with desk.control.write() as session:
         slug = await _slug(session, project_id)
-        for candidate in candidates:
-            command = await _claim(session, desk, candidate.id, agent.agent_id)
-            if command is not None:
-                claimed.append(Claimed(command, slug, sealed[command.id]))
-    for item in claimed:
+        claimed = await _claim(session, desk, [c.id for c in candidates], agent.agent_id)
+    found = [
+        Claimed(claimed[c.id], slug, sealed.get(c.task_key, b"") if c.seal_id else b"")
+        for c in candidates
+        if c.id in claimed
+    ]
+    for item in found:
         publish(desk, project_id, item.command)
-    return claimed
+    return found
 
 
 def build_command(keyring: Keyring, hello: wire.Hello, claimed: Claimed) -> wire.Command:
@@ -101,19 +105,21 @@ async def apply_results(desk: ResultDesk, project_id: int, events: Iterable[obje
     results = [e for e in events if isinstance(e, wire.CommandDone | wire.CommandFailed)]
     if not results:
         return 0
-    changed: list[CommandSeen] = []
     async with desk.control.write() as session:
         slug = await _slug(session, project_id)
+        rows = await _commands(session, project_id, {result.command_id for result in results})
+        answered: list[Command] = []
         for result in results:
-            statement = visible(project_id).where(Command.id == result.command_id)
-            row = await session.scalar(statement)
+            row = rows.get(result.command_id)
             if row is None or row.answered_us is not None:
                 continue
             _write_answer(row, result, desk.clock())
             if not row.operation_id:
                 agent = Actor("system", row.agent_id, f"agent {row.agent_id[:8]}", "agent")
                 await _record(session, desk, agent, row, slug)
-            changed.append(seen(row))
+            answered.append(row)
+        await copy_outcomes(session, answered, desk.clock())
+        changed = [seen(row) for row in answered]
     for command in changed:
         publish(desk, project_id, command)
     return len(changed)
@@ -145,41 +151,57 @@ async def expire_due(desk: ResultDesk, now: int | None = None) -> int:
             if not row.operation_id:
                 await _record(session, desk, SYSTEM, row, slug)
             changed.append(seen(row))
+        await copy_outcomes(session, [row for row, _ in rows], now)
     for command in changed:
         publish(desk, command.project_id, command)
     return len(changed)
 
 
-async def _pending(desk: CommandDesk, project_id: int) -> list[CommandSeen]:
+async def _pending(desk: CommandDesk, project_id: int, agent: AgentSeen) -> list[CommandSeen]:
+    """What waits and fits: the database leaves out the rest, so that those which wait for another
+    agent, however many, are not read.
+    """
+    fits = _fits(agent)
+    if not fits:
+        return []
     statement = (
         visible(project_id)
         .where(Command.state == CommandState.PENDING, Command.deadline_us > desk.clock())
-        .order_by(Command.audit_seq)
+        .where(Command.only_agent.in_(("", agent.agent_id)))
+        .where(Command.seal_id.in_(("", *agent.hello.seal_ids)), or_(*fits))
+        .order_by(Command.operation_id != "", Command.audit_seq, Command.task_key)
+        .limit(CLAIM_LIMIT)
     )
     async with desk.control.read() as session:
         return [seen(row) for row in await session.scalars(statement)]
 
 
-def _fits(command: CommandSeen, agent: AgentSeen) -> bool:
-    if command.only_agent not in ("", agent.agent_id):
-        return False
-    able, _reason = agent.can(command.source, command.verb)
-    return able and (not command.seal_id or command.seal_id in agent.hello.seal_ids)
+def _fits(agent: AgentSeen) -> list[ColumnElement[bool]]:
+    """For each source that the agent serves: the verbs that it would carry out there."""
+    able = {
+        engine.source: [verb for verb in wire.VERBS if agent.can(engine.source, verb)[0]]
+        for engine in agent.hello.engines
+    }
+    return [
+        (Command.source == source) & Command.verb.in_(verbs)
+        for source, verbs in able.items()
+        if verbs
+    ]
 
 
 async def _claim(
-    session: AsyncSession, desk: CommandDesk, command_id: str, agent_id: str
-) -> CommandSeen | None:
-    """Mark as sent if it is still pending: of two agents one gets it."""
+    session: AsyncSession, desk: CommandDesk, command_ids: Sequence[str], agent_id: str
+) -> dict[str, CommandSeen]:
+    """Mark as sent those that are still pending: of two agents one gets each."""
     now = desk.clock()
-    row = await session.scalar(
+    rows = await session.scalars(
         update(Command)
-        .where(Command.id == command_id, Command.state == CommandState.PENDING)
+        .where(Command.id.in_(command_ids), Command.state == CommandState.PENDING)
         .where(Command.deadline_us > now)
         .values(state=CommandState.SENT, agent_id=agent_id, sent_us=now, lease_us=now + LEASE_US)
         .returning(Command)
     )
-    return seen(row) if row else None
+    return {row.id: seen(row) for row in rows}
 
 
 def _write_answer(row: Command, result: Result, now: int) -> None:
@@ -235,6 +257,18 @@ async def _record(
             "affected": row.affected,
         },
     )
+
+
+async def _commands(
+    session: AsyncSession, project_id: int, command_ids: set[str]
+) -> dict[str, Command]:
+    found: dict[str, Command] = {}
+    ids = sorted(command_ids)
+    for at in range(0, len(ids), ROWS_AT_ONCE):
+        some = Command.id.in_(ids[at : at + ROWS_AT_ONCE])
+        rows = await session.scalars(visible(project_id).where(some))
+        found |= {row.id: row for row in rows}
+    return found
 
 
 async def _slug(session: AsyncSession, project_id: int) -> str:

@@ -69,7 +69,7 @@ async def request_cancel(
 
 def publish(desk: ResultDesk, project_id: int, command: CommandSeen) -> None:
     """Tell browsers, after the commit."""
-    topics = [f"command:{command.id}", "audit"]
+    topics = [f"command:{command.id}", *([] if command.operation_id else ["audit"])]
     if command.task_id:
         topics += [f"task:{command.engine}:{command.task_id}", "tasks"]
     if command.operation_id:
