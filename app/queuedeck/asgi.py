@@ -44,6 +44,8 @@ from queuedeck.loops.observe_queues import (
     restore_depths,
 )
 from queuedeck.loops.pauses import PAUSE_EVERY_S, keep_pauses
+from queuedeck.loops.run_operations import INTERVAL_S as OPERATIONS_EVERY_S
+from queuedeck.loops.run_operations import RunOperations
 from queuedeck.loops.runner import Runner
 from queuedeck.loops.search_index import INDEX_EVERY_S, index_words
 from queuedeck.settings import Settings
@@ -147,6 +149,7 @@ async def _running(
         runner = Runner()
         stack.push_async_callback(runner.stop)
         runner.start("expire commands", INTERVAL_S, partial(expire_commands, services))
+        runner.start("operations", OPERATIONS_EVERY_S, RunOperations(services).round)
         runner.start("index of words", INDEX_EVERY_S, partial(index_words, services))
         runner.start(
             "prune counts",

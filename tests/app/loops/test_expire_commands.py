@@ -21,7 +21,9 @@ async def test_one_round_ends_everything_that_is_due(serving, project):
         "deadline_us": 2, "state": "pending",
     }  # fmt: skip
     async with s.control.write() as session:
-        rows = [{**fields, "id": new_id(), "task_key": n} for n in range(DUE)]
+        rows = [
+            {**fields, "id": new_id(), "task_key": n, "target": f"task:{n}"} for n in range(DUE)
+        ]
         await session.execute(insert(Command), rows)
     await expire_commands(s)
     async with s.control.read() as session:
