@@ -1,4 +1,5 @@
 // Starts what every page needs. Each module looks for its own marks in the page.
+import { startCommands } from "./commands.js";
 import { startControls } from "./controls.js";
 import { startFresh } from "./fresh.js";
 import { startKeys } from "./keys.js";
@@ -9,4 +10,5 @@ startTimes();
 startControls();
 startToasts();
 startKeys();
+startCommands();
 if (document.body.dataset.project) startFresh(document.body.dataset.project);

@@ -3,7 +3,7 @@ import { icon, make, on } from "./dom.js";
 
 const STAY_MS = 8000;
 
-export function toast(text, state = "succeeded") {
+export function toast(text, state = "succeeded", more = null) {
   const place = document.getElementById("toasts");
   if (!place) return;
   const close = make("button", "btn bare sq", icon("close"));
@@ -11,6 +11,12 @@ export function toast(text, state = "succeeded") {
   close.dataset.toastClose = "";
   close.setAttribute("aria-label", "Close");
   const box = make("div", `toast s-${state}`, icon(state), make("span", "", text), close);
+  if (more) {
+    const button = make("button", "btn", more.label);
+    button.type = "button";
+    button.addEventListener("click", () => { box.remove(); more.press(); });
+    box.children[1].append(" ", button);
+  }
   place.append(box);
   setTimeout(() => box.remove(), STAY_MS);
 }

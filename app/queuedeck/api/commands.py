@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: AGPL-3.0-only
 """Commands for programs: ask for one, and see what came of it."""
 
+from typing import cast
+
 import msgspec
 from litestar import get, post
 from litestar.di import NamedDependency
@@ -25,6 +27,9 @@ class CommandView(msgspec.Struct, frozen=True, kw_only=True):
     engine: str
     task_id: str
     task_name: str
+    source: str
+    queue: str
+    target: str
     state: str
     """pending, sent, done, failed, expired or unknown."""
     code: str
@@ -32,6 +37,10 @@ class CommandView(msgspec.Struct, frozen=True, kw_only=True):
     effect: str
     new_task_id: str
     verified: bool
+    affected: int
+    """Messages or tasks that it touched; -1: not counted."""
+    found: object
+    """What `peek`, `dead` or `reconcile` saw; null for other verbs."""
     requested_by: str
     audit_seq: int
     agent_id: str
@@ -63,7 +72,7 @@ async def retry_task(
     command = await request_retry(
         services, access.project, engine, decode_id(task_id), actor, key=key
     )
-    return _answer(command)
+    return answer(command)
 
 
 @post(
@@ -84,7 +93,7 @@ async def cancel_task(
     command = await request_cancel(
         services, access.project, engine, decode_id(task_id), actor, key=key
     )
-    return _answer(command)
+    return answer(command)
 
 
 @get(
@@ -98,8 +107,19 @@ async def show_command(
     access: NamedDependency[Access],
     command_id: FromPath[str],
 ) -> CommandAnswer:
-    return _answer(await find_command(services.control, access.project.id, command_id))
+    return answer(await find_command(services.control, access.project.id, command_id))
 
 
-def _answer(command: CommandSeen) -> CommandAnswer:
-    return CommandAnswer(msgspec.convert(command, CommandView, from_attributes=True))
+def answer(command: CommandSeen) -> CommandAnswer:
+    """The command as programs see it."""
+    names = set(CommandView.__struct_fields__) - {"found"}
+    fields = {name: getattr(command, name) for name in names}
+    fields["state"] = command.state.value
+    return CommandAnswer(CommandView(**fields, found=_found(command.found)))
+
+
+def _found(found: bytes) -> object:
+    try:
+        return cast("object", msgspec.json.decode(found)) if found else None
+    except msgspec.DecodeError:
+        return None

@@ -7,6 +7,7 @@ from litestar.openapi.plugins import JsonRenderPlugin
 from litestar.openapi.spec import Components, SecurityScheme
 
 from queuedeck import __version__
+from queuedeck.api import submissions, task_commands
 from queuedeck.api.audit import list_audit
 from queuedeck.api.commands import cancel_task, retry_task, show_command
 from queuedeck.api.health import healthz, readyz
@@ -31,6 +32,8 @@ ROUTES = [
             retry_task,
             cancel_task,
             show_command,
+            *task_commands.HANDLERS,
+            *submissions.HANDLERS,
             list_audit,
             show_trend,
             list_task_trends,

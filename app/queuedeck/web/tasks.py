@@ -9,7 +9,7 @@ from litestar.params import FromPath, FromQuery
 from litestar.response import Redirect
 
 from queuedeck.domain.accounts.permissions import Permission
-from queuedeck.domain.commands.queries import commands_of_task
+from queuedeck.domain.commands.queries import CommandSeen, commands_of_task
 from queuedeck.domain.projects.access import Access
 from queuedeck.domain.tasks.filters import parse
 from queuedeck.domain.tasks.reader import FilterInvalid
@@ -26,6 +26,7 @@ from queuedeck.history.records import (
     TaskDetail,
     TaskFilter,
     TaskPage,
+    TaskState,
     TrendFilter,
 )
 from queuedeck.web import urls
@@ -39,6 +40,9 @@ from queuedeck.web.views.failures import same_error
 from queuedeck.web.views.strip import strip_view
 from queuedeck.web.views.task import TaskView, task_view
 from queuedeck.web.views.tasklist import PAGE_SIZE, ListParts, list_view, query_error
+
+_NEW_TASKS = 3
+"""So many of the tasks that retries made are looked up for a task's page."""
 
 
 @get("/p/{project:str}/tasks", guards=[requires(Permission.READ_TASKS)])
@@ -154,7 +158,8 @@ async def show_task(
 async def _show(services: Services, access: Access, detail: TaskDetail) -> TaskView:
     slug, project_id, now = access.project.slug, access.project.id, services.clock()
     seen = await commands_of_task(services.control, project_id, detail.row.key)
-    commands = tuple(command_view(command, slug, now) for command in seen)
+    states = await _states_of_new(services, access, seen)
+    commands = tuple(command_view(command, slug, now, states) for command in seen)
     failure = await services.history.failure_of(project_id, detail.row.key)
     may_read_audit = access.allows(Permission.READ_AUDIT)
     return task_view(
@@ -168,6 +173,20 @@ async def _show(services: Services, access: Access, detail: TaskDetail) -> TaskV
         await _usual(services, project_id, detail.row.name),
         None if failure is None else same_error(slug, *failure),
     )
+
+
+async def _states_of_new(
+    services: Services, access: Access, commands: list[CommandSeen]
+) -> dict[str, TaskState]:
+    """Of the tasks that the newest retries made, for whoever may cancel them."""
+    if not access.allows(Permission.CANCEL):
+        return {}
+    new = [(c.engine, c.new_task_id) for c in commands if c.new_task_id][:_NEW_TASKS]
+    found: dict[str, TaskState] = {}
+    for engine, task_id in new:
+        if task := await services.history.find_task(access.project.id, engine, task_id):
+            found[task_id] = task.row.state
+    return found
 
 
 async def _usual(services: Services, project_id: int, name: str) -> Counts | None:

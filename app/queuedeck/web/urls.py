@@ -69,3 +69,22 @@ def connect(project: str) -> str:
 
 def command(project: str, command_id: str) -> str:
     return f"/p/{project}/commands/{command_id}"
+
+
+def submissions(project: str) -> str:
+    return f"/p/{project}/submissions"
+
+
+def submission(project: str, command_id: str) -> str:
+    return f"/p/{project}/submissions/{command_id}"
+
+
+def submissions_like(project: str, source: str, name: str, task_id: str, key: int) -> str:
+    """The form, filled with what a task was called with."""
+    fields = {"source": source, "task": name, "like": task_id, "key": str(key)}
+    return f"/p/{project}/submissions?{urlencode(fields)}"
+
+
+def submission_again(project: str, command_id: str) -> str:
+    """The form, filled with what was submitted before."""
+    return f"/p/{project}/submissions?{urlencode({'again': command_id})}"

@@ -187,6 +187,20 @@ class AgentRegistry:
             )
         return True, ""
 
+    def queues(self, project_id: int, source: str) -> tuple[str, ...]:
+        """Those that workers of the source consume, by name."""
+        infos = (agent.engine_of(source) for agent in self.agents(project_id))
+        return tuple(sorted({queue for info in infos if info for queue in info.queues}))
+
+    def said(self, project_id: int, source: str, verb: str) -> str:
+        """What an adapter of that source says that the verb does; empty where none can do it."""
+        for agent in self.agents(project_id):
+            engine = agent.engine_of(source)
+            for one in engine.capabilities if engine else ():
+                if one.verb == verb and one.how != "none":
+                    return one.reason
+        return ""
+
     def _all(self, project_id: int) -> Iterator[AgentSeen]:
         for connection in self._live.get(project_id, {}).values():
             yield connection.agent

@@ -23,6 +23,9 @@ from queuedeck_agent.redact import REDACTED_KEY
 
 PREFIX = "arg."
 """Of the names of all fields that hold arguments."""
+LOCK = "lock:"
+"""Before a field's name: the rule that hid its value."""
+_MAX_DIGITS = 4
 _WIDE = 60
 _MAX_ROWS = 14
 _LISTS, _MAPS = ("args", "rest"), ("kwargs", "names")
@@ -79,6 +82,34 @@ def fields_of_signature(info: wire.TaskInfo | None) -> tuple[Field, ...]:
     if info is None or not info.has_signature:
         return _boxes([], {}, False)
     return tuple(_of_parameter(one) for one in info.parameters)
+
+
+def fields_of_form(form: Mapping[str, str], info: wire.TaskInfo | None) -> tuple[Field, ...]:
+    """Those that a form had: by the signature, or filled like another task's call."""
+    by_signature = fields_of_signature(info)
+    if not unknown_fields(by_signature, form):
+        return by_signature
+    if f"{PREFIX}*" in form:
+        return _boxes([], {}, False)
+    parameters = info.parameters if info else ()
+    order = [p for p in parameters if p.kind in ("positional", "either")]
+    by_name = {one.name: one for one in parameters}
+    found: list[Field] = []
+    for name in form:
+        what = name.removeprefix(PREFIX)
+        if not name.startswith(PREFIX):
+            continue
+        if what.isdecimal() and len(what) <= _MAX_DIGITS:
+            field = _place(int(what), order)
+        elif what == "++":
+            field = _more(wire.Parameter("kwargs", "names"))
+        else:
+            one = by_name.get(what[1:]) or wire.Parameter(what[1:], "named")
+            field = _named(one)
+        lock = form.get(LOCK + name, "")
+        required = field.required or bool(lock)
+        found.append(msgspec.structs.replace(field, lock=lock, required=required))
+    return tuple(found)
 
 
 def read(

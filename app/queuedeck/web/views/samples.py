@@ -12,7 +12,7 @@ from queuedeck.history.records import (
     TaskState,
     TimelineEntry,
 )
-from queuedeck.web.views.actions import Action
+from queuedeck.web.views.actions import Action, TaskActions
 from queuedeck.web.views.shell import Place, ProjectChoice, Pulse, Shell, UserView
 from queuedeck.web.views.task import TaskView, task_view
 from queuedeck.web.views.taskline import TaskLine, task_line
@@ -74,9 +74,16 @@ def styleguide_view(now_us: int, theme: str) -> StyleguideView:
     )  # fmt: skip
 
 
-_ACTIONS = (
-    Action(label="Cancel", key="c", icon="cancelled", url="#", hint="", why_not="It has ended."),
-    Action(label="Retry", key="r", icon="retrying", url="#", hint="Sends it again", primary=True),
+_ACTIONS = TaskActions(
+    (
+        Action(label="Cancel", key="c", icon="cancelled", url="#", hint="", why_not="It ended."),
+        Action(label="Retry", key="r", icon="retrying", url="#", hint="Again", primary=True),
+    ),
+    (
+        Action(label="Edit and retry", key="edit", icon="retrying", url="#", hint="", is_link=True),
+        Action(label="Move", key="move", icon="queues", url="#", hint="", why_not="It ended."),
+    ),
+    (),
 )
 
 

@@ -17,7 +17,7 @@ from queuedeck.web import urls
 from queuedeck.web.format import Moment, Span, count, duration, moment_ago, moment_clock, size
 from queuedeck.web.jsontree import Node, read_args, read_value
 from queuedeck.web.tracebacks import Trace, read_traceback
-from queuedeck.web.views.actions import Action
+from queuedeck.web.views.actions import Action, Ask, TaskActions
 from queuedeck.web.views.audit import EntryView
 from queuedeck.web.views.commands import CommandView
 from queuedeck.web.views.failures import SameError
@@ -80,6 +80,8 @@ class TaskView(msgspec.Struct, frozen=True, kw_only=True):
     release: str
     ended: Ended
     actions: tuple[Action, ...]
+    more: tuple[Action, ...]
+    asks: tuple[Ask, ...]
     warnings: tuple[Remark, ...]
     machine: Machine
     same_error: SameError | None
@@ -99,7 +101,7 @@ def task_view(
     detail: TaskDetail,
     project: str,
     now_us: int,
-    actions: tuple[Action, ...],
+    actions: TaskActions,
     commands: tuple[CommandView, ...],
     audit: tuple[EntryView, ...],
     audit_url: str,
@@ -120,7 +122,9 @@ def task_view(
         worker_url=urls.tasks(project, to_text(TaskFilter(workers=(row.worker,)))),
         release=detail.release,
         ended=_ended(row, now_us),
-        actions=actions,
+        actions=actions.main,
+        more=actions.more,
+        asks=actions.asks,
         warnings=_warnings(detail, project),
         machine=machine(detail, usual),
         same_error=error,
