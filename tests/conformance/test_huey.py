@@ -10,6 +10,7 @@ import pytest
 from tests.conformance import huey_app
 from tests.conformance.behaviours import *  # noqa: F403
 from tests.conformance.harness import Call, Difference, Harness
+from tests.conformance.verbs import *  # noqa: F403
 
 from queuedeck_agent import wire
 from queuedeck_agent.engines.huey.adapter import HueyEngine
@@ -74,6 +75,9 @@ class HueyHarness(Harness):
 
     def waiting(self) -> set[str]:
         return {task.id for task in self.app.pending()}
+
+    def queue_length(self, queue: str | None = None) -> int:
+        return int(self.redis.llen(f"huey.redis.{queue or self.queue}"))
 
     def result(self, task_id: str) -> Any:
         found = self.app.get(task_id, peek=True)

@@ -11,17 +11,20 @@ from typing import Any
 from queuedeck_agent import wire
 from queuedeck_agent.agent import Agent
 from queuedeck_agent.engines import sources, versions
+from queuedeck_agent.engines.commands import Action, carry_out
+from queuedeck_agent.engines.huey.abilities import abilities
 from queuedeck_agent.engines.huey.call import Arguments
 from queuedeck_agent.engines.huey.commands import Commands
+from queuedeck_agent.engines.huey.gate import Gate
 from queuedeck_agent.engines.huey.publish import PublishHooks
+from queuedeck_agent.engines.huey.queue_commands import QueueCommands
 from queuedeck_agent.engines.huey.running import Running
+from queuedeck_agent.engines.huey.storage import store_of
 from queuedeck_agent.engines.huey.tasks import TaskHooks
-from queuedeck_agent.errors import CommandRefused
+from queuedeck_agent.engines.huey.worker_commands import WorkerCommands, listens
 
 MAX_TASK_NAMES = 1000
 HOOK_NAME = "queuedeck"
-_NOT_YET = "This version of the agent does not do it for Huey yet."
-_NO_STOP = "Huey cannot stop a task that runs."
 
 
 class HueyEngine:
@@ -39,35 +42,22 @@ class HueyEngine:
         self.version = _version()
         self.publishing: PublishHooks | None = None
         self.tasks: TaskHooks | None = None
-        self.commands: Commands | None = None
+        self.gate: Gate | None = None
+        self._queue_commands: QueueCommands | None = None
+        self._actions: dict[str, Action] = {}
 
     def capabilities(self) -> tuple[wire.Capability, ...]:
-        """Retry and cancel."""
-        return (
-            wire.Capability(
-                "retry",
-                "emulated",
-                "Huey has no retry from outside: the original call is sent again under a new id, "
-                "without eta, expiry, pipeline and chord.",
-            ),
-            wire.Capability(
-                "cancel",
-                "native",
-                "A waiting task is revoked and, on Redis and SQLite, taken out of its queue.",
-            ),
-            wire.Capability("terminate", "none", _NO_STOP),
-            *(
-                wire.Capability(verb, "none", _NOT_YET)
-                for verb in ("submit", "pause", "purge", "priority", "move", "worker", "schedule")
-            ),
-        )
+        """By the storage, and whether this process is a consumer."""
+        stores = [store_of(huey) for huey in list(self.hueys.values())]
+        return abilities(stores, self.consumer is not None, listens(self.consumer))
 
     def attach(self, agent: Agent) -> None:
         """Makes the hooks; `huey_boot` calls them from its patches of Huey's classes."""
         arguments = Arguments(agent, self.source.key)
         self.publishing = PublishHooks(agent, arguments)
         self.tasks = TaskHooks(self.publishing, Running())
-        self.commands = Commands(self.publishing, self.hueys)
+        self.gate = Gate(agent.paused, self.source.key)
+        self._act(self.publishing, self.tasks, self.gate)
         now = time.time_ns() // 1_000
         agent.recorder.declare_source(sources.seen("huey", self.source, self.version, now))
         if agent.config.capture_args:
@@ -93,6 +83,9 @@ class HueyEngine:
             # Forked workers send, too: they must know that the main process has the link.
             self.tasks.agent.role = "worker"
             self.tasks.worker = f"{consumer.huey.name}@{socket.gethostname()}"
+            if self.gate is not None and self._queue_commands is not None:
+                self.gate.install(consumer)
+                self._queue_commands.consumer = consumer
             if self.pool == "process":
                 self.tasks.running.share(int(consumer.workers))
 
@@ -123,16 +116,32 @@ class HueyEngine:
 
     def execute(self, command: wire.CommandBody, call: bytes) -> wire.CommandDone:
         """Carries out a permitted command."""
-        commands = self.commands
-        if commands is None:
-            raise CommandRefused("error", "The Huey adapter is not attached.")
-        if command.verb == "retry":
-            return commands.retry(command, call)
-        if command.verb == "cancel":
-            return commands.cancel(command)
-        if command.verb == "terminate":
-            raise CommandRefused("unsupported", f"{_NO_STOP} It will go on to its end.")
-        raise CommandRefused("unsupported", f"`{command.verb}`: {_NOT_YET}")
+        said = {one.verb: one for one in self.capabilities()}.get(command.verb)
+        able = said is not None and said.how != "none"
+        reason = said.reason if said is not None else ""
+        return carry_out(self._actions if able else {}, command, call, reason)
+
+    def _act(self, publishing: PublishHooks, tasks: TaskHooks, gate: Gate) -> None:
+        """Of every verb that is possible somewhere."""
+        task = Commands(publishing, tasks, self.hueys)
+        queue = self._queue_commands = QueueCommands(publishing, self.hueys, gate)
+        worker = WorkerCommands(tasks, gate)
+        self._actions = {
+            "retry": task.retry,
+            "edit": task.edit,
+            "submit": task.submit,
+            "cancel": task.cancel,
+            "priority": task.priority,
+            "move": task.move,
+            "reconcile": task.reconcile,
+            "purge": queue.purge,
+            "pause": queue.pause,
+            "resume": queue.resume,
+            "peek": queue.peek,
+            "drain": worker.drain,
+            "undrain": worker.undrain,
+            "restart": worker.restart,
+        }
 
 
 def _version() -> str:

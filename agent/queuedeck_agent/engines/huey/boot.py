@@ -47,7 +47,7 @@ class Boot:
         wrap(api.Huey, "enqueue", self._enqueue)
         wrap(api.Huey, "_emit", self._emit)
         wrap(api.Huey, "execute", self._execute)
-        wrap(api.Huey, "dequeue", self._taking)
+        wrap(api.Huey, "dequeue", lambda original: self._gated(self._taking(original)))
         wrap(api.Huey, "read_schedule", self._taking)
         wrap(api.Huey, "serialize_task", self._serialize_task)
         wrap(api.Huey, "deserialize_task", self._deserialize_task)
@@ -198,6 +198,23 @@ class Boot:
                 self._reading.taken = False
 
         return take
+
+    def _gated(self, take: Method) -> Method:
+        """Nothing is taken while the queue is paused, or the consumer is drained."""
+
+        def dequeue(huey: Any, *args: Any, **named: Any) -> Any:
+            return None if self._waits(huey) else take(huey, *args, **named)
+
+        return dequeue
+
+    @contained
+    def _waits(self, huey: Any) -> bool:
+        engine = self._known.get(huey)
+        gate = engine.gate if engine is not None else None
+        if gate is None or not gate.is_shut(str(huey.name)):
+            return False
+        gate.wait()
+        return True
 
     def _serialize_task(self, original: Method) -> Method:
         def serialize_task(huey: Any, task: Any) -> bytes:

@@ -46,8 +46,11 @@ class Arguments:
         return capture.arguments(task.args, task.kwargs, self.hidden_in(task)).json
 
     def hidden_in(self, task: Any) -> Hidden:
+        """What is hidden in the calls of this task's class."""
+        return self.hidden_of(type(task))
+
+    def hidden_of(self, kind: type[Any]) -> Hidden:
         """Remembered for each class of tasks."""
-        kind = type(task)
         hidden = self._hidden.get(kind)
         if hidden is None:
             hidden = hidden_in(function_of(kind), f"{kind.__module__}.{kind.__name__}")

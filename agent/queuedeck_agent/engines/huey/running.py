@@ -54,6 +54,21 @@ class Running:
 
     def take(self, slot: int) -> Ran | None:
         """In the main process: what a dead worker ran. The next one finds the slot empty."""
+        ran = self._read(slot)
+        if self._memory is not None and ran is not None:
+            start = slot * _SLOT_BYTES
+            self._memory[start : start + _LENGTH_BYTES] = bytes(_LENGTH_BYTES)
+        return ran
+
+    def slot_of(self, task_id: str) -> int:
+        """In the main process: which worker, counted from 0, runs this task; -1 for none."""
+        for slot in range(self._slots):
+            ran = self._read(slot)
+            if ran is not None and ran.task_id == task_id:
+                return slot
+        return -1
+
+    def _read(self, slot: int) -> Ran | None:
         if self._memory is None or not 0 <= slot < self._slots:
             return None
         start = slot * _SLOT_BYTES
@@ -61,7 +76,6 @@ class Running:
         if not length:
             return None
         body = self._memory[start + _LENGTH_BYTES : start + _LENGTH_BYTES + length]
-        self._memory[start : start + _LENGTH_BYTES] = bytes(_LENGTH_BYTES)
         try:
             return msgspec.msgpack.decode(body, type=Ran)
         except msgspec.DecodeError:

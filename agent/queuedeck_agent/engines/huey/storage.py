@@ -1,96 +1,100 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Takes one waiting message out of Huey's storage, by the application's own connection."""
+"""Finds messages in Huey's storages, and reads them with the instance's own serializer."""
 
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from queuedeck_agent.engines.huey import stamp as huey_stamp
+from queuedeck_agent.engines.huey.stamp import Stamp
+from queuedeck_agent.engines.huey.stores import Entry, FileStore, RedisStore, SqliteStore, Store
 
 MAX_LOOKED_AT = 20_000
-"""Messages of one queue that are looked through; beyond it the task is only revoked."""
-CHUNK = 500
-_PREFIX_BYTES = 8
-"""What Huey puts before each message of a Redis queue with priorities."""
+"""Messages of one queue that are looked through for a task."""
 
 
-class Removed(NamedTuple):
-    """The message that was removed."""
+class Waiting(NamedTuple):
+    """A task's message that was found."""
 
-    attempt: int
-    name: str
+    huey: Any
+    store: Store
+    entry: Entry
+    message: Any
+    """Huey's own tuple."""
+    stamp: Stamp | None
+
+    @property
+    def name(self) -> str:
+        return str(self.message.name)
+
+    @property
+    def attempt(self) -> int:
+        return attempt_of(self.stamp)
 
 
-def remove(huey: Any, task_id: str) -> Removed | None:
-    """Removes exactly the message of this task; None if it was not found or cannot be removed."""
+def store_of(huey: Any) -> Store | None:
+    """How messages of this instance are looked at; None for a storage that we do not know."""
     storage = huey.storage
     if hasattr(storage, "queue_key") and hasattr(storage, "schedule_key"):
-        return _remove_from_redis(huey, storage, task_id)
+        return RedisStore(storage)
     if hasattr(storage, "filename") and hasattr(storage, "sql"):
-        return _remove_from_sqlite(huey, storage, task_id)
+        return SqliteStore(storage)
+    if hasattr(storage, "queue_path") and hasattr(storage, "lock"):
+        return FileStore(storage)
     return None
 
 
-def _remove_from_redis(huey: Any, storage: Any, task_id: str) -> Removed | None:
-    ranked = bool(storage.priority)
-    for entry in _chunks(storage.conn.zrange, storage.schedule_key):
-        found = _is_of(huey, entry, task_id)
-        if found is not None and storage.conn.zrem(storage.schedule_key, entry):
-            return found
-    read = storage.conn.zrange if ranked else storage.conn.lrange
-    for entry in _chunks(read, storage.queue_key):
-        found = _is_of(huey, entry[_PREFIX_BYTES:] if ranked else entry, task_id)
-        if found is None:
-            continue
-        gone = (
-            storage.conn.zrem(storage.queue_key, entry)
-            if ranked
-            else storage.conn.lrem(storage.queue_key, 1, entry)
-        )
-        if gone:
-            return found
-    return None
+def find(huey: Any, task_id: str) -> Waiting | None:
+    """The message of a task that waits, or is scheduled."""
+    return next(_found(huey, task_id), None)
 
 
-def _chunks(read: Any, key: str) -> Iterator[bytes]:
-    for start in range(0, MAX_LOOKED_AT, CHUNK):
-        entries = read(key, start, start + CHUNK - 1)
-        yield from entries
-        if len(entries) < CHUNK:
-            return
+def remove(huey: Any, task_id: str) -> Waiting | None:
+    """Removes exactly the message of this task; None if it was not found or cannot be removed."""
+    return next((one for one in _found(huey, task_id) if one.store.take(one.entry)), None)
 
 
-def _remove_from_sqlite(huey: Any, storage: Any, task_id: str) -> Removed | None:
-    for table in ("schedule", "task"):
-        rows = storage.sql(
-            f"select id, data from {table} where queue = ? order by id limit ?",  # noqa: S608
-            (storage.name, MAX_LOOKED_AT),
-            results=True,
-        )
-        for row, data in rows:
-            found = _is_of(huey, bytes(data), task_id)
-            if found is None:
+def read(huey: Any, data: Any) -> tuple[Any, Stamp | None] | None:
+    """(message, our stamp if it has one); None for what this instance cannot read."""
+    huey_stamp.passing.incoming = None
+    try:
+        message = huey.serializer.deserialize(bytes(data))
+    except Exception:  # noqa: BLE001 - a message of somebody else
+        return None
+    known = hasattr(message, "id") and hasattr(message, "name")
+    return (message, huey_stamp.passing.incoming) if known else None
+
+
+def attempt_of(stamp: Stamp | None) -> int:
+    """1 where nobody counts."""
+    return stamp.attempt if stamp is not None else 1
+
+
+def written(huey: Any, message: Any, stamp: Stamp | None) -> bytes:
+    """The message by the instance's serializer, with our stamp if it had one."""
+    huey_stamp.passing.outgoing = stamp
+    try:
+        return bytes(huey.serializer.serialize(message))
+    finally:
+        huey_stamp.passing.outgoing = None
+
+
+def _found(huey: Any, task_id: str) -> Iterator[Waiting]:
+    store = store_of(huey)
+    if store is None:
+        return
+    for place in ("schedule", "queue"):
+        for entry in store.entries(place, MAX_LOOKED_AT):
+            if not _may_be(huey, entry.data, task_id):
                 continue
-            with storage.db(commit=True) as cursor:
-                cursor.execute(f"delete from {table} where id = ? and data = ?", (row, data))  # noqa: S608
-                if cursor.rowcount == 1:
-                    return found
-    return None
+            found = read(huey, entry.data)
+            if found is not None and found[0].id == task_id:
+                yield Waiting(huey, store, entry, *found)
 
 
-def _is_of(huey: Any, data: bytes, task_id: str) -> Removed | None:
+def _may_be(huey: Any, data: bytes, task_id: str) -> bool:
     """Only a message that holds the id, or hides it by compression, is decoded."""
     serializer = huey.serializer
     hidden = bool(getattr(serializer, "comp", False)) or type(serializer).__module__ != (
         "huey.serializer"
     )
-    if not hidden and task_id.encode() not in data:
-        return None
-    huey_stamp.passing.incoming = None
-    try:
-        message = serializer.deserialize(data)
-    except Exception:  # noqa: BLE001 - a message of somebody else
-        return None
-    if message.id != task_id:
-        return None
-    stamp = huey_stamp.passing.incoming
-    return Removed(stamp.attempt if stamp is not None else 1, str(message.name))
+    return hidden or task_id.encode() in data
