@@ -57,6 +57,13 @@ async def answer(desk, project_id, connection, **said):
     return [command.verb for command in commands]
 
 
+async def answer_all(desk, project_id, **said):
+    """Whoever got them: all commands that are on their way are answered alike."""
+    for command in await commands(desk.control, project_id):
+        if command.state in ("pending", "sent"):
+            await tell(desk, project_id, command.id, **said)
+
+
 async def tell(desk, project_id, command_id, code="", **said):
     """What an agent says of a command: done, or failed with a code."""
     kind = wire.CommandFailed if code else wire.CommandDone

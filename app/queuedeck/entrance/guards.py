@@ -125,6 +125,10 @@ def _target_of(connection: Connection) -> str:
     named = connection.path_params
     if "task_id" in named:
         return f"task:{named['engine']}:{decode_id(str(named['task_id']))}"
+    if "queue" in named:
+        return f"queue:{named['engine']}:{named['source']}:{decode_id(str(named['queue']))}"
+    if "agent" in named:
+        return f"worker:{named['agent']}:{named['source']}"
     return f"project:{named.get('project', '')}"
 
 

@@ -6,12 +6,14 @@ from urllib.parse import urlsplit
 from queuedeck.domain.accounts.permissions import Permission
 from queuedeck.domain.projects.access import Access
 from queuedeck.domain.projects.queries import projects_of_user
+from queuedeck.domain.queues.pauses import pauses_of
 from queuedeck.entrance.identity import Identity
 from queuedeck.entrance.services import Services
 from queuedeck.entrance.types import AnyRequest
 from queuedeck.history.records import Totals
 from queuedeck.web.format import utc
 from queuedeck.web.rendering import is_partial, theme_of
+from queuedeck.web.views.pauses import banners
 from queuedeck.web.views.shell import ProjectChoice, Shell, UserView, initials, places, pulse
 
 _LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
@@ -19,6 +21,7 @@ _PLACE_NEEDS = {
     "Tasks": Permission.READ_TASKS,
     "Errors": Permission.READ_TASKS,
     "Queues": Permission.READ_TASKS,
+    "Workers": Permission.READ_AGENTS,
     "Trends": Permission.READ_TASKS,
     "Agents": Permission.READ_AGENTS,
     "Connect": Permission.CONNECT_AGENTS,
@@ -40,6 +43,7 @@ async def frame(
 ) -> Shell:
     slug = access.project.slug
     totals = totals or await services.history.totals(access.project.id)
+    held = await pauses_of(services, access.project.id)
     connected = sum(agent.connected for agent in services.registry.agents(access.project.id))
     return Shell(
         title=f"{title} · {access.project.name}",
@@ -51,9 +55,10 @@ async def frame(
         pulse=pulse(connected, totals, services.clock()),
         csrf_token=identity.csrf,
         theme=theme_of(request),
-        topics=topics,
+        topics=(*topics, "pauses"),
         mode=mode,
         warnings=warnings(request, services),
+        pauses=banners(held, access, services.clock()),
     )
 
 

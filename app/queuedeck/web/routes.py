@@ -14,6 +14,7 @@ from queuedeck.web import (
     home,
     live,
     login,
+    pauses,
     queues,
     retries,
     setup,
@@ -23,6 +24,7 @@ from queuedeck.web import (
     task_commands,
     tasks,
     trends,
+    workers,
 )
 from queuedeck.web.errors import error_page
 
@@ -33,6 +35,8 @@ ROUTES: list[ControllerRouterHandler] = [
     *tasks.ROUTES,
     *failures.ROUTES,
     *queues.ROUTES,
+    *pauses.ROUTES,
+    *workers.ROUTES,
     *trends.ROUTES,
     *retries.ROUTES,
     *cancellations.ROUTES,

@@ -55,6 +55,19 @@ def queues(project: str) -> str:
     return f"/p/{project}/queues"
 
 
+def queue(project: str, engine: str, source: str, name: str) -> str:
+    return f"{queues(project)}/{quote(engine, safe='')}/{quote(source, safe='')}/{encode_id(name)}"
+
+
+def workers(project: str) -> str:
+    return f"/p/{project}/workers"
+
+
+def worker(project: str, agent_id: str, source: str) -> str:
+    """Where actions on a worker go."""
+    return f"{workers(project)}/{quote(agent_id, safe='')}/{quote(source, safe='')}"
+
+
 def agents(project: str) -> str:
     return f"/p/{project}/agents"
 

@@ -19,6 +19,10 @@ _ACTS = {
     Permission.RETRY: "task.retry",
     Permission.CANCEL: "task.cancel",
     Permission.CONNECT_AGENTS: "agent-key.create",
+    Permission.PAUSE: "queue.pause",
+    Permission.PURGE: "queue.purge",
+    Permission.INSPECT_QUEUES: "queue.inspect",
+    Permission.CONTROL_WORKERS: "worker.control",
 }
 """What the audit log calls the use of a permission; the permission itself where it has no word."""
 

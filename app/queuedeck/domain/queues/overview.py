@@ -10,6 +10,7 @@ import msgspec
 
 from queuedeck.clock import DAY_US, MINUTE_US, SECOND_US, Clock
 from queuedeck.domain.agents.registry import AgentRegistry, AgentSeen
+from queuedeck.domain.queues.queue import QueueRef
 from queuedeck.domain.queues.watch import STALE_US, Key, QueueWatch, Watches
 from queuedeck.history.queues import QueueCounts, QueueSource
 from queuedeck.history.store import History
@@ -100,6 +101,28 @@ async def queue_lines(
         if key[1]
     ]
     return sorted(lines, key=_urgency)
+
+
+async def queue_line(
+    history: History,
+    registry: AgentRegistry,
+    watches: Watches,
+    clock: Clock,
+    project_id: int,
+    queue: QueueRef,
+) -> QueueLine:
+    """One of them; one that has been quiet for longer than a day is a line without numbers."""
+    lines = await queue_lines(history, registry, watches, clock, project_id)
+    quiet = QueueLine(
+        source=queue.source,
+        source_name="",
+        engine=queue.engine,
+        name=queue.name,
+        state=QueueState.UNKNOWN,
+        why=_why(registry.agents(project_id), watches, project_id, queue.source, clock())[0],
+    )
+    own = (line for line in lines if (line.source, line.name) == (queue.source, queue.name))
+    return next(own, quiet)
 
 
 def _line(

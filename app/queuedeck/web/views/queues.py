@@ -5,10 +5,12 @@ import msgspec
 
 from queuedeck.clock import MINUTE_US, SECOND_US
 from queuedeck.domain.queues.overview import QueueLine, QueueState
+from queuedeck.domain.queues.pauses import PauseSeen
 from queuedeck.domain.tasks.filters import to_text
 from queuedeck.history.records import TaskFilter, TaskState
 from queuedeck.web import urls
 from queuedeck.web.format import Moment, Span, count, duration, growing, moment_ago, plural
+from queuedeck.web.views.pauses import pause_banner
 from queuedeck.web.views.words import Empty, EngineTag, Link, engine_tag
 
 SPARK_WIDTH = 60
@@ -29,6 +31,7 @@ class QueueRow(msgspec.Struct, frozen=True, kw_only=True):
     tag: EngineTag
     name: str
     url: str
+    tasks_url: str
     """Its tasks."""
     source: str
     """Where there is more than one."""
@@ -59,7 +62,14 @@ class QueuesView(msgspec.Struct, frozen=True, kw_only=True):
     foot: str
 
 
-def queues_view(lines: list[QueueLine], project: str, now_us: int, can_connect: bool) -> QueuesView:
+def queues_view(
+    lines: list[QueueLine],
+    project: str,
+    now_us: int,
+    can_connect: bool,
+    held: list[PauseSeen] | None = None,
+) -> QueuesView:
+    pauses = {(one.source, one.queue): one for one in held or ()}
     waiting = sum(line.waiting or 0 for line in lines if line.state is QueueState.COUNTED)
     counted = sum(line.state is QueueState.COUNTED for line in lines)
     total = f"{count(waiting)} waiting in {plural(counted, 'queue')}"
@@ -68,13 +78,18 @@ def queues_view(lines: list[QueueLine], project: str, now_us: int, can_connect: 
     several = len({line.source for line in lines}) > 1
     return QueuesView(
         total=total if lines else "",
-        rows=tuple(_row(line, project, now_us, several) for line in lines),
+        rows=tuple(
+            queue_row(line, project, now_us, several, pauses.get((line.source, line.name)))
+            for line in lines
+        ),
         empty=None if lines else _empty(project, can_connect),
         foot="Counted in the brokers every 5 s. In, out and wait p95: the last 5 minutes.",
     )
 
 
-def _row(line: QueueLine, project: str, now_us: int, several: bool) -> QueueRow:
+def queue_row(
+    line: QueueLine, project: str, now_us: int, several: bool, pause: PauseSeen | None = None
+) -> QueueRow:
     question = TaskFilter(queues=(line.name,), sources=(line.source,) if several else ())
     waiting = msgspec.structs.replace(question, states=(TaskState.QUEUED,))
     drain, style = _drain(line)
@@ -82,9 +97,10 @@ def _row(line: QueueLine, project: str, now_us: int, several: bool) -> QueueRow:
         id=f"q-{line.source}-{line.name.encode().hex()}",
         tag=engine_tag(line.engine),
         name=line.name,
-        url=urls.tasks(project, to_text(question)),
+        url=urls.queue(project, line.engine or "unknown", line.source, line.name),
+        tasks_url=urls.tasks(project, to_text(question)),
         source=(line.source_name or line.source) if several else "",
-        status=_status(line, now_us),
+        status=_paused(pause, project, now_us) if pause else _status(line, now_us),
         depth="–" if line.waiting is None else count(line.waiting),
         depth_url=urls.tasks(project, to_text(waiting)),
         beside=_beside(line, question, project),
@@ -101,6 +117,16 @@ def _row(line: QueueLine, project: str, now_us: int, several: bool) -> QueueRow:
         drain_style=style,
         faded=line.state is not QueueState.COUNTED,
     )
+
+
+def _paused(held: PauseSeen, project: str, now_us: int) -> Status:
+    """The page of the queue says more; here is who, why, and how far it has come."""
+    banner = pause_banner(held, project, now_us)
+    done, of = held.confirmed, len(held.workers)
+    word = "Paused" if done == of and done else f"Pausing {done} of {of}"
+    if done < of and not held.is_waiting:
+        word = f"Paused on {done} of {of}" if done else "Not paused"
+    return Status("retrying", "pause", word, f"{banner.who}: {held.reason}", banner.since)
 
 
 def _status(line: QueueLine, now_us: int) -> Status:

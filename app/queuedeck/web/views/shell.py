@@ -6,6 +6,7 @@ import msgspec
 from queuedeck.history.records import Totals
 from queuedeck.web import urls
 from queuedeck.web.format import ago, count, plural
+from queuedeck.web.views.pauses import PauseBanner
 
 
 class Place(msgspec.Struct, frozen=True):
@@ -52,6 +53,7 @@ class Shell(msgspec.Struct, frozen=True, kw_only=True):
     mode: str = "morph"
     """`rows` for the task list, `morph` for pages replaced as a whole, `final`, or `still`."""
     warnings: tuple[str, ...] = ()
+    pauses: tuple[PauseBanner, ...] = ()
 
 
 def places(project: str, current: str, allowed: set[str]) -> tuple[Place, ...]:
@@ -60,8 +62,9 @@ def places(project: str, current: str, allowed: set[str]) -> tuple[Place, ...]:
         ("Tasks", "tasks", urls.tasks(project)),
         ("Errors", "errors", urls.failures(project)),
         ("Queues", "queues", urls.queues(project)),
+        ("Workers", "workers", urls.workers(project)),
         ("Trends", "trends", urls.trends(project)),
-        ("Agents", "workers", urls.agents(project)),
+        ("Agents", "agents", urls.agents(project)),
         ("Connect", "plus", urls.connect(project)),
         ("Audit", "audit", urls.audit(project)),
     )

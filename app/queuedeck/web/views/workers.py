@@ -1,0 +1,206 @@
+# SPDX-License-Identifier: AGPL-3.0-only
+"""Workers: what they are, what they run, and what can be asked of them."""
+
+from collections import Counter
+
+import msgspec
+
+from queuedeck.clock import SECOND_US
+from queuedeck.domain.accounts.permissions import Permission
+from queuedeck.domain.projects.access import Access
+from queuedeck.domain.tasks.filters import to_text
+from queuedeck.domain.workers.commands import refusal_of
+from queuedeck.domain.workers.overview import CONTROL, Worker
+from queuedeck.history.records import TaskFilter, TaskRow, TaskState
+from queuedeck.web import urls
+from queuedeck.web.format import Moment, Span, count, growing, moment_ago, plural, size
+from queuedeck.web.views.commands import CommandView, command_view, person
+from queuedeck.web.views.words import Empty, EngineTag, Link, Name, engine_tag, task_name
+
+SILENT_AFTER_US = 30 * SECOND_US
+"""Three heartbeats missed."""
+TASKS_SHOWN = 4
+COMMANDS_SHOWN = 3
+NOUNS = {
+    "pool": "pool-changes",
+    "rate": "rate-limits",
+    "drain": "drains",
+    "undrain": "undrains",
+    "restart": "restarts",
+}
+"""Verb -> the noun of its address."""
+
+
+class Control(msgspec.Struct, frozen=True):
+    """One thing that can be asked, and why it cannot."""
+
+    url: str
+    why_not: str
+    hint: str
+    """What it means here, in the adapter's own words where it is not the engine's own way."""
+
+
+class RunningTask(msgspec.Struct, frozen=True, kw_only=True):
+    name: Name
+    url: str
+    since: Span
+
+
+class WorkerView(msgspec.Struct, frozen=True, kw_only=True):
+    id: str
+    tag: EngineTag
+    name: str
+    host: str
+    process: str
+    state: str
+    word: str
+    note: str
+    """Who drained it."""
+    software: str
+    pool: str
+    slots: str
+    queues: tuple[Link, ...]
+    tasks: tuple[str, ...]
+    """Names of the tasks that it knows, for limits."""
+    up: Moment
+    heard: Moment
+    backlog: str
+    running: tuple[RunningTask, ...]
+    running_more: str
+    tasks_url: str
+    controls: dict[str, Control]
+    why_not: str
+    """One reason for all, where it is the same."""
+    commands: tuple[CommandView, ...]
+
+
+class WorkersView(msgspec.Struct, frozen=True, kw_only=True):
+    total: str
+    versions: str
+    """Which releases of the agent and the engines run, where they differ."""
+    workers: tuple[WorkerView, ...]
+    empty: Empty | None
+
+
+def workers_view(workers: list[Worker], access: Access, now_us: int) -> WorkersView:
+    live = [one for one in workers if one.agent.connected]
+    slots = sum(max(0, one.engine.slots) for one in live)
+    total = f"{plural(len(live), 'worker')} connected, {plural(slots, 'slot')}"
+    away = len(workers) - len(live)
+    total += f", {count(away)} seen within a day" if away else ""
+    return WorkersView(
+        total=total if workers else "",
+        versions=_versions(live),
+        workers=tuple(worker_view(one, access, now_us) for one in workers),
+        empty=None if workers else _empty(access),
+    )
+
+
+def worker_view(worker: Worker, access: Access, now_us: int) -> WorkerView:
+    agent, engine, project = worker.agent, worker.engine, access.project.slug
+    state, word, note = _state(worker, now_us)
+    question = TaskFilter(workers=(worker.ref.name,), states=(TaskState.RUNNING,))
+    controls = _controls(worker, access)
+    reasons = {one.why_not for one in controls.values()}
+    more = len(worker.running) - TASKS_SHOWN
+    return WorkerView(
+        id=f"worker-{agent.agent_id[:12]}-{engine.source}",
+        tag=engine_tag(engine.engine),
+        name=worker.ref.name,
+        host=agent.hello.host,
+        process=f"pid {agent.hello.pid}",
+        state=state,
+        word=word,
+        note=note,
+        software=f"{engine_tag(engine.engine).title} {engine.version}, agent {agent.hello.version}",
+        pool=engine.pool,
+        slots=_slots(worker),
+        queues=tuple(
+            Link(name, urls.queue(project, engine.engine, engine.source, name))
+            for name in engine.queues
+        ),
+        tasks=engine.tasks,
+        up=moment_ago(agent.hello.started_us or agent.connected_us, now_us),
+        heard=moment_ago(agent.seen_us, now_us),
+        backlog=_backlog(worker),
+        running=tuple(_task(one, project, now_us) for one in worker.running[:TASKS_SHOWN]),
+        running_more=f"{count(more)} more" if more > 0 else "",
+        tasks_url=urls.tasks(project, to_text(question)),
+        controls=controls,
+        why_not=reasons.pop() if len(reasons) == 1 else "",
+        commands=tuple(
+            command_view(one, project, now_us) for one in worker.commands[:COMMANDS_SHOWN]
+        ),
+    )
+
+
+def _state(worker: Worker, now_us: int) -> tuple[str, str, str]:
+    agent = worker.agent
+    if not agent.connected:
+        return "cancelled", "Not connected", ""
+    if now_us - agent.seen_us > SILENT_AFTER_US:
+        return "retrying", "Silent", ""
+    drained = worker.drained
+    if drained is not None:
+        word = "Drained" if not worker.running else "Draining"
+        left = f", {plural(len(worker.running), 'task')} still running" if worker.running else ""
+        return "retrying", word, f"by {person(drained.requested_by)}{left}"
+    return "succeeded", "Connected", ""
+
+
+def _slots(worker: Worker) -> str:
+    if worker.engine.slots <= 0:
+        return f"{count(len(worker.running))} running" if worker.running else ""
+    return f"{count(len(worker.running))} of {count(worker.engine.slots)} busy"
+
+
+def _backlog(worker: Worker) -> str:
+    beat = worker.agent.heartbeat
+    text = size(beat.backlog_bytes) if beat and beat.backlog_bytes else "nothing"
+    where = ", in memory only" if worker.agent.hello.spool == "memory" else ""
+    return f"{text} not sent yet{where}"
+
+
+def _task(row: TaskRow, project: str, now_us: int) -> RunningTask:
+    return RunningTask(
+        name=task_name(row.name),
+        url=urls.task(project, row.engine, row.task_id, key=row.key),
+        since=growing(row.started_us or row.seen_us, now_us),
+    )
+
+
+def _controls(worker: Worker, access: Access) -> dict[str, Control]:
+    base = urls.worker(access.project.slug, worker.ref.agent_id, worker.ref.source)
+    return {
+        verb: Control(f"{base}/{NOUNS[verb]}", _why_not(worker, access, verb), _hint(worker, verb))
+        for verb in CONTROL
+    }
+
+
+def _why_not(worker: Worker, access: Access, verb: str) -> str:
+    if not access.allows(Permission.CONTROL_WORKERS):
+        return f"Your role here is {access.role.value}; this needs an operator."
+    refusal = refusal_of(worker.agent, worker.ref, verb)
+    return refusal.message if refusal else ""
+
+
+def _hint(worker: Worker, verb: str) -> str:
+    able = (one for one in worker.engine.capabilities if one.verb == verb and one.how == "emulated")
+    return next((one.reason for one in able), "")
+
+
+def _versions(live: list[Worker]) -> str:
+    """`agent 0.1.0 (3), 0.2.0 (5)` while a roll-out is under way; nothing when all are the same."""
+    found = Counter(one.agent.hello.version for one in live)
+    if len(found) < 2:
+        return ""
+    return "agent " + ", ".join(
+        f"{version} ({number})" for version, number in sorted(found.items())
+    )
+
+
+def _empty(access: Access) -> Empty:
+    text = "A worker is shown as soon as it runs with the agent attached."
+    links = (Link("Connect a worker", urls.connect(access.project.slug)),)
+    can = access.allows(Permission.CONNECT_AGENTS)
+    return Empty("workers", "No worker has been connected within a day", text, links if can else ())
