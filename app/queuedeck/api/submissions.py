@@ -4,7 +4,7 @@
 import msgspec
 from litestar import get, post
 from litestar.di import NamedDependency
-from litestar.params import FromQuery
+from litestar.params import FromQuery, JSONBody
 
 from queuedeck.api.commands import CommandAnswer, answer
 from queuedeck.api.task_commands import CallWanted
@@ -104,7 +104,7 @@ async def submit_task(
     services: NamedDependency[Services],
     access: NamedDependency[Access],
     actor: NamedDependency[Actor],
-    data: SubmissionWanted,
+    data: JSONBody[SubmissionWanted],
 ) -> CommandAnswer:
     command = await request_submit(
         services, access.project, data.source, data.task, data.entered(), actor, once=data.once

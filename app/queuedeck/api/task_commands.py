@@ -4,7 +4,7 @@
 import msgspec
 from litestar import post
 from litestar.di import NamedDependency
-from litestar.params import FromPath, FromQuery
+from litestar.params import FromPath, FromQuery, JSONBody
 
 from queuedeck.api.commands import TASK_PATH, CommandAnswer, answer
 from queuedeck.api.views import errors
@@ -69,7 +69,7 @@ async def edit_task(
     actor: NamedDependency[Actor],
     engine: FromPath[str],
     task_id: FromPath[str],
-    data: CallWanted,
+    data: JSONBody[CallWanted],
     key: FromQuery[int | None] = None,
 ) -> CommandAnswer:
     command = await request_edit(
@@ -92,7 +92,7 @@ async def move_task(
     actor: NamedDependency[Actor],
     engine: FromPath[str],
     task_id: FromPath[str],
-    data: MoveWanted,
+    data: JSONBody[MoveWanted],
     key: FromQuery[int | None] = None,
 ) -> CommandAnswer:
     task = decode_id(task_id)
@@ -114,7 +114,7 @@ async def prioritise_task(
     actor: NamedDependency[Actor],
     engine: FromPath[str],
     task_id: FromPath[str],
-    data: PriorityWanted,
+    data: JSONBody[PriorityWanted],
     key: FromQuery[int | None] = None,
 ) -> CommandAnswer:
     task = decode_id(task_id)
