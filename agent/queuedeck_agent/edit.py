@@ -41,7 +41,7 @@ def merged(given: bytes, args: Any, kwargs: Any, hidden: Hidden = ()) -> Call:
     new_args, new_kwargs = _parts(given)
     shown = msgspec.json.decode(capture.arguments(args, kwargs, hidden).json)
     return Call(
-        _merged(new_args, shown["args"], args, "args"),
+        list(_merged(new_args, shown["args"], args, "args")),
         _merged(new_kwargs, shown["kwargs"], kwargs, "kwargs"),
     )
 
@@ -61,7 +61,7 @@ def _parts(given: bytes) -> tuple[list[Any], dict[str, Any]]:
 
 def _merged(new: Any, shown: Any, original: Any, path: str) -> Any:
     if _exact(new) == _exact(shown):
-        return list(original) if isinstance(original, tuple) else original
+        return original
     if isinstance(new, dict) and isinstance(shown, dict) and isinstance(original, Mapping):
         return _merged_dict(
             cast("dict[str, Any]", new),
