@@ -7,11 +7,11 @@ from litestar.openapi.plugins import JsonRenderPlugin
 from litestar.openapi.spec import Components, SecurityScheme
 
 from queuedeck import __version__
-from queuedeck.api import submissions, task_commands
-from queuedeck.api import pauses, queues, workers
+from queuedeck.api import pauses, queues, submissions, task_commands, workers
 from queuedeck.api.audit import list_audit
 from queuedeck.api.commands import cancel_task, retry_task, show_command
 from queuedeck.api.health import healthz, readyz
+from queuedeck.api.storage import change_retention, show_storage
 from queuedeck.api.tasks import count_facets, list_tasks, show_histogram, show_task, show_totals
 from queuedeck.api.trends import list_failures, list_task_trends, show_failure, show_trend
 from queuedeck.entrance.guards import public
@@ -42,6 +42,8 @@ ROUTES = [
             *queues.HANDLERS,
             *pauses.HANDLERS,
             *workers.HANDLERS,
+            show_storage,
+            change_retention,
         ],
     ),
 ]

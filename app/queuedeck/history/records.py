@@ -406,6 +406,15 @@ class FailureDetail(msgspec.Struct, frozen=True, kw_only=True):
     """The newest attempt that failed so, of the first of `tasks`."""
 
 
+class Kept(msgspec.Struct, frozen=True, kw_only=True):
+    """For how many days, today included, a project keeps less than the server does."""
+
+    project_id: int
+    task_days: int
+    payload_days: int
+    """Arguments, results, tracebacks, sealed calls."""
+
+
 class DayUsage(msgspec.Struct, frozen=True, kw_only=True):
     """What the tasks of one project take on disk that were filed under one day."""
 

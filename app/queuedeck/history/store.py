@@ -11,6 +11,7 @@ from queuedeck.history.records import (
     FailureDetail,
     FailureGroups,
     FailureOrder,
+    Kept,
     Recorded,
     SelectedTask,
     Selection,
@@ -133,6 +134,10 @@ class History(Protocol):
         and fewer while the file holds more than `max_bytes` (0: any size), but never fewer than
         the store searches by id. Says whether there was something to do.
         """
+        ...
+
+    async def thin(self, kept: Kept) -> bool:
+        """One step of taking away what a project keeps no longer. Says whether there was any."""
         ...
 
     async def rest(self) -> None:

@@ -26,6 +26,7 @@ _PLACE_NEEDS = {
     "Agents": Permission.READ_AGENTS,
     "Connect": Permission.CONNECT_AGENTS,
     "Audit": Permission.READ_AUDIT,
+    "Storage": Permission.READ_TASKS,
 }
 
 

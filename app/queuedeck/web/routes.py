@@ -19,6 +19,7 @@ from queuedeck.web import (
     retries,
     setup,
     static,
+    storage,
     styleguide,
     submissions,
     task_commands,
@@ -48,6 +49,7 @@ ROUTES: list[ControllerRouterHandler] = [
     *audit.ROUTES,
     *connect.ROUTES,
     *live.ROUTES,
+    *storage.ROUTES,
     *static.ROUTES,
     *styleguide.ROUTES,
 ]

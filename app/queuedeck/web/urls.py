@@ -72,6 +72,10 @@ def agents(project: str) -> str:
     return f"/p/{project}/agents"
 
 
+def storage(project: str) -> str:
+    return f"/p/{project}/storage"
+
+
 def audit(project: str) -> str:
     return f"/p/{project}/audit"
 

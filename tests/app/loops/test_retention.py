@@ -16,6 +16,7 @@ from tests.support.history_events import (
 )
 
 from queuedeck.clock import DAY_US
+from queuedeck.db.engine import ControlDb
 from queuedeck.history.records import TaskFilter
 from queuedeck.history.sql import upkeep
 from queuedeck.history.sqlite.store import SqliteHistory
@@ -36,7 +37,9 @@ async def test_old_days_go_while_events_come_in(tmp_path, monkeypatch):
     await history.record([batch([source_seen(), *old])])
     clock[0] += 10 * DAY_US
     settings = Settings(data=Path(tmp_path), retention_days=7)
-    services = SimpleNamespace(settings=settings, history=history)
+    control = ControlDb(settings.control)
+    await control.open()
+    services = SimpleNamespace(settings=settings, history=history, control=control)
     round_ = asyncio.create_task(retain(services))
     stored = 101
     while not round_.done():
@@ -52,3 +55,4 @@ async def test_old_days_go_while_events_come_in(tmp_path, monkeypatch):
     assert (await history.totals(1)).states == {"celery": {"queued": stored - 101}}
     assert [one.tasks for one in await history.usage(1)] == [stored - 101]
     await history.close()
+    await control.close()

@@ -18,6 +18,9 @@ class Project(Base):
     """In URLs, DSNs and seals: never changes."""
     name: Mapped[str]
     created_us: Mapped[Micros]
+    keep_task_days: Mapped[int | None]
+    """None: as long as the server keeps tasks."""
+    keep_payload_days: Mapped[int | None]
 
 
 class AgentKey(Base):

@@ -9,7 +9,9 @@ from queuedeck.history.facts import AnyFact, Kind
 from queuedeck.history.states import KIND_BITS, key_of
 
 _ATTEMPT_BITS = 20
-_KEY_MASK = (1 << _ATTEMPT_BITS + KIND_BITS) - 1
+PAYLOAD_BITS = _ATTEMPT_BITS + KIND_BITS
+"""The ids of a task's payloads begin with its `n`."""
+_KEY_MASK = (1 << PAYLOAD_BITS) - 1
 
 _PACK_FROM_BYTES = 1024
 _RAW = b"\x00"
@@ -24,7 +26,7 @@ NO_PARTS = (b"", b"")
 
 def payload_id(n: int, fact: AnyFact) -> int:
     """Under which id of the payload tables what a fact carries is stored."""
-    return n << _ATTEMPT_BITS + KIND_BITS | key_of(fact.attempt, fact.kind_no) & _KEY_MASK
+    return n << PAYLOAD_BITS | key_of(fact.attempt, fact.kind_no) & _KEY_MASK
 
 
 def payload_table(fact: AnyFact) -> str:

@@ -19,6 +19,7 @@ from queuedeck.history.records import (
     FailureDetail,
     FailureGroups,
     FailureOrder,
+    Kept,
     Recorded,
     SelectedTask,
     Selection,
@@ -98,6 +99,9 @@ class SqlHistory(ABC):
 
     async def tidy(self, keep_days: int, max_bytes: int = 0) -> bool:
         return await self._write(Writer.tidy, keep_days, max_bytes)
+
+    async def thin(self, kept: Kept) -> bool:
+        return await self._write(Writer.thin, kept)
 
     async def rest(self) -> None:
         await self._write(Writer.rest)

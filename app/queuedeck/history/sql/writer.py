@@ -14,7 +14,7 @@ from functools import partial
 from queuedeck.clock import DAY_US, MINUTE_US, Clock
 from queuedeck.errors import NotFound
 from queuedeck.history.facts import Intern, fact_of, parts_of
-from queuedeck.history.records import FINAL_STATES, Batch, Recorded
+from queuedeck.history.records import FINAL_STATES, Batch, Kept, Recorded
 from queuedeck.history.sql.changes import Changes
 from queuedeck.history.sql.database import Database
 from queuedeck.history.sql.days import WINDOW_DAYS, Days, has_day, split
@@ -23,6 +23,7 @@ from queuedeck.history.sql.lanes import Lanes
 from queuedeck.history.sql.ledger import Ledger
 from queuedeck.history.sql.names import STATES, Memory, Source
 from queuedeck.history.sql.tasks import FLAG_CANCEL, Identity, Recent, Tasks, identify
+from queuedeck.history.sql.thinning import Thinning
 from queuedeck.history.sql.upkeep import CarryOver, DropDays
 from queuedeck.history.states import merge
 from queuedeck_agent import wire
@@ -43,6 +44,7 @@ class Writer:
         self._recent = Recent()
         self._carry = CarryOver(db, self._days)
         self._drop = DropDays(db)
+        self._thinning = Thinning(db)
         self._idle = False
         self._ledger = Ledger(db, clock)
 
@@ -78,6 +80,12 @@ class Writer:
                 return True
         return self.db.dialect.give_back(self.db)
 
+    def thin(self, kept: Kept) -> bool:
+        """One step of taking away what a project keeps no longer. Says whether there was any."""
+        with self._transaction():
+            self._recent.forget()
+            return self._thinning.step(kept, self._clock() // DAY_US)
+
     def rest(self) -> None:
         """Tell that there is time: empties the log, if no group came since the last time."""
         if self._idle:
@@ -107,6 +115,7 @@ class Writer:
             self._days.forget()
             self._recent.forget()
             self._ledger.forget()
+            self._thinning.forget()
             if self.db.in_transaction:
                 self.db.execute("ROLLBACK")
             raise

@@ -36,13 +36,27 @@ _ACTIONS = {
     "worker.drain": "asked to drain a worker",
     "worker.undrain": "asked a worker to take tasks again",
     "worker.restart": "asked to restart a worker",
-    "command.pause": "recorded a worker's answer to a pause",
-    "command.resume": "recorded a worker's answer to the end of a pause",
-    "command.purge": "recorded the outcome of a purge",
-    "command.retry": "recorded the outcome of a retry",
-    "command.cancel": "recorded the outcome of a cancellation",
-    "command.terminate": "recorded the outcome of a termination",
+    "task.edit": "asked for a retry with other arguments",
+    "task.priority": "asked for another priority",
+    "task.move": "asked to move a task",
+    "task.requeue": "asked to put a task back into its queue",
+    "task.reconcile": "asked the engine about a task",
+    "name.submit": "asked to run a task",
+    "project.retention": "changed how long tasks are kept",
 }
+_COMMANDS = {
+    "retry": "a retry",
+    "edit": "a retry with other arguments",
+    "cancel": "a cancellation",
+    "terminate": "a termination",
+    "submit": "a submission",
+    "priority": "a change of priority",
+    "dead": "a look at dead letters",
+    "pool": "a change of pool size",
+    "rate": "a rate limit",
+    "resume": "the end of a pause",
+}
+"""What agents answer to; the other verbs are nouns by themselves."""
 
 
 class EntryView(msgspec.Struct, frozen=True, kw_only=True):
@@ -103,7 +117,7 @@ def entry_view(line: AuditLine, project: str) -> EntryView:
         who="the server" if line.actor.kind == "system" else who,
         who_title=f"{line.actor.kind} {line.actor.id}, by {line.actor.auth}",
         ip=line.ip,
-        action=_ACTIONS.get(line.action, line.action.replace(".", " ").replace("-", " ")),
+        action=_action(line.action),
         target=line.target,
         target_url=_target_url(line.target, project),
         outcome=line.outcome,
@@ -122,3 +136,10 @@ def _target_url(target: str, project: str) -> str:
     kind, _, rest = target.partition(":")
     engine, _, task_id = rest.partition(":")
     return urls.task(project, engine, task_id) if kind == "task" and task_id else ""
+
+
+def _action(action: str) -> str:
+    kind, _, verb = action.partition(".")
+    if kind == "command":
+        return f"recorded the outcome of {_COMMANDS.get(verb, f'a {verb}')}"
+    return _ACTIONS.get(action, action.replace(".", " ").replace("-", " "))

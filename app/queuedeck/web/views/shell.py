@@ -67,6 +67,7 @@ def places(project: str, current: str, allowed: set[str]) -> tuple[Place, ...]:
         ("Agents", "agents", urls.agents(project)),
         ("Connect", "plus", urls.connect(project)),
         ("Audit", "audit", urls.audit(project)),
+        ("Storage", "storage", urls.storage(project)),
     )
     return tuple(
         Place(label, icon, url, label == current) for label, icon, url in known if label in allowed
