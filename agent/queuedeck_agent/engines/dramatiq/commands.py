@@ -174,8 +174,6 @@ class Commands:
         token = dramatiq_run.retry_of.set(command.task_id)
         try:
             return send()
-        except ValueError as error:  # a delay of more than seven days, on Redis
-            raise CommandRefused("invalid", f"Dramatiq refused the message: {error}") from None
         finally:
             dramatiq_run.retry_of.reset(token)
             close_connection(self.broker)

@@ -63,8 +63,9 @@ class Gate:
         return tap is not None and tap.is_shut
 
     def is_all(self, shut: bool) -> bool:
-        """Whether every consumer is."""
-        return all(tap.is_shut == shut for tap in list(self._taps.values()))
+        """Whether every consumer of the worker is; one that connects just now is neither."""
+        taps = [self._taps.get(name) for name in list(getattr(self.worker, "consumers", ()))]
+        return all(tap is not None and tap.is_shut == shut for tap in taps)
 
     def put_back(self, queue: str = "") -> int:
         """How many messages went back to their queue when it was shut last."""

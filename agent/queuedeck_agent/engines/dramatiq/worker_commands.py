@@ -125,6 +125,9 @@ class WorkerCommands:
         if worker.queue_prefetch != 2 * before:
             return
         worker.queue_prefetch = 2 * after
+        for name, consumer in list(worker.consumers.items()):
+            if not name.endswith(".DQ"):
+                consumer.prefetch = worker.queue_prefetch  # for when it connects again
         if not self.gate.drained:
             self.gate.drained = True
             self.gate.wait_until(True)

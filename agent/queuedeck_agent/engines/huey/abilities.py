@@ -14,7 +14,7 @@ _ALWAYS = {
     "retry": "Huey has no retry from outside: the original call is sent again under a new id, "
     "without eta, expiry, pipeline and chord.",
     "edit": "Sent under a new id, without eta, expiry, pipeline and chord.",
-    "submit": "Sent as a call of the task would be, by a process that has its instance and knows it.",
+    "submit": "Sent as a call of the task would be, by a process that has its instance.",
     "cancel": "The task is revoked: the worker that takes its message throws it away.",
 }
 _STORED = {
