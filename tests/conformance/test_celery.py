@@ -4,6 +4,7 @@
 import json
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, ClassVar
 
 import celery
@@ -11,6 +12,7 @@ import pytest
 from celery import Celery
 from tests.conformance.behaviours import *  # noqa: F403
 from tests.conformance.harness import BROKER, BROKER_NAME, QUEUES, Call, Difference, Harness
+from tests.conformance.verbs import *  # noqa: F403
 
 from queuedeck_agent import wire
 from queuedeck_agent.engines.celery.adapter import CeleryEngine
@@ -59,6 +61,7 @@ class CeleryHarness(Harness):
         self.client = Celery("client", broker=QUEUES, backend=BROKER)
         self.client.conf.task_default_queue = self.queue
         self.other_queue = f"{self.queue}-other"
+        self.client.amqp.queues.add(self.other_queue)
 
     @staticmethod
     def version() -> str:
@@ -68,7 +71,8 @@ class CeleryHarness(Harness):
         options = ["-c", "2", "-l", "info", "-n", f"{self.queue}@%h"]
         quiet = ["--without-mingle", "--without-gossip", "-Q", f"{self.queue},{self.other_queue}"]
         app = ["-A", "tests.conformance.celery_app"]
-        return [sys.executable, "-m", "celery", *app, "worker", *options, *quiet]
+        program = str(Path(sys.executable).with_name("celery"))
+        return [sys.executable, program, *app, "worker", *options, *quiet]
 
     def is_ready(self) -> bool:
         return " ready." in self.text

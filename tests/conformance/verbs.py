@@ -531,13 +531,13 @@ def test_restart(linked: Harness, able: Able) -> None:
         return
     before = _pid_of(linked)
     linked.order("restart", details=given)
-    eventually(lambda: _pid_of(linked) != before, 30)
+    eventually(lambda: _pid_of(linked) != before, 60)
 
 
 def _pid_of(worker: Harness) -> str:
     """Of the process that runs the next task; and that task is not lost."""
     name = key()
-    worker.event(wire.TaskSucceeded, worker.send(call("note", name)))
+    worker.event(wire.TaskSucceeded, worker.send(call("note", name)), 60)
     ((_, _, pid),) = worker.told("note", name)
     return pid
 

@@ -2,8 +2,10 @@
 """Retry and cancel against a real worker: done, verified, or refused with the reason."""
 
 import hashlib
+import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from benchmarks import payload
@@ -13,6 +15,7 @@ from tests.support.celery_worker import Worker, eventually
 
 from queuedeck_agent import config, wire
 from queuedeck_agent.agent import Agent
+from queuedeck_agent.engines.celery import abilities, call
 from queuedeck_agent.engines.celery.adapter import CeleryEngine
 from queuedeck_agent.errors import CommandRefused
 
@@ -31,13 +34,22 @@ class Far:
         self.engine.detach()  # this process publishes as one without an agent
         self.folder = folder
 
-    def execute(self, verb: str, task_id: str, name: str, sealed: bytes = b"") -> wire.CommandDone:
+    def execute(
+        self,
+        verb: str,
+        task_id: str,
+        name: str,
+        sealed: bytes = b"",
+        queue: str = "",
+        **details: Any,
+    ) -> wire.CommandDone:
         seals, source = self.agent.seals, self.engine.source.key
-        call = seals.open("shop", source, name, task_id, sealed) if sealed else b""
+        opened = seals.open("shop", source, name, task_id, sealed) if sealed else b""
         command = wire.CommandBody(
-            "0" * 32, self.agent.family, b"", "shop", verb, source, task_id, name, 60
-        )
-        return self.engine.execute(command, call)
+            "0" * 32, self.agent.family, b"", "shop", verb, source, task_id, name, 60,
+            queue=queue, details=wire.CommandDetails(**details),
+        )  # fmt: skip
+        return self.engine.execute(command, opened)
 
     def close(self) -> None:
         self.agent.stop(0)
@@ -152,15 +164,160 @@ def test_cancelled_task_does_not_start_after_a_restart(make_worker: MakeWorker) 
 
 
 def test_unknown_verb_is_unsupported(far: Far) -> None:
-    with pytest.raises(CommandRefused, match="purge"):
-        far.execute("purge", "x", "tests.add")
+    with pytest.raises(CommandRefused, match="explode"):
+        far.execute("explode", "x", "tests.add")
 
 
-def test_capabilities_name_every_verb_with_a_reason(far: Far) -> None:
-    found = {one.verb: one for one in far.engine.capabilities()}
-    assert found["retry"].how == "emulated"
-    assert found["cancel"].how == "native"
+@pytest.mark.parametrize("broker", ["redis", "amqp", "SQS"])
+@pytest.mark.parametrize("role", ["worker", "producer", "scheduler"])
+@pytest.mark.parametrize("pool", ["", "prefork", "threads", "solo", "gevent"])
+def test_capabilities_name_every_verb_with_a_reason(broker: str, role: str, pool: str) -> None:
+    found = {one.verb: one for one in abilities.all_of(broker, role, pool, "")}
+    assert list(found) == list(wire.VERBS)
+    assert {one.how for one in found.values()} <= {"native", "emulated", "none"}
     assert all(one.reason for one in found.values())
+
+
+def test_threads_can_neither_stop_a_task_nor_grow(make_worker: MakeWorker) -> None:
+    found = {one.verb: one.how for one in abilities.all_of("redis", "worker", "threads", "")}
+    assert (found["terminate"], found["pool"]) == ("none", "none")
+
+
+def test_edit_opens_a_pickle_of_an_application_that_accepts_pickles(
+    worker: Worker, far: Far
+) -> None:
+    body = call.serialise(((1, 2), "sesame"), {}, False, "pickle", True)
+    original = call.pack(body, {}, {"routing_key": worker.queue}, None, (None, None))
+    assert call.unpack(original).content_type == "application/x-python-serialize"
+    given = wire.CommandDetails(args=b'{"args": [[1, 2], "other"], "kwargs": {}}')
+    command = wire.CommandBody(
+        "0" * 32, "", b"", "shop", "edit", "", "old", "tests.digest", 60, details=given
+    )
+    with pytest.raises(CommandRefused, match="cannot open") as refusal:
+        far.engine.execute(command, original)
+    assert refusal.value.code == "unsupported"
+    worker.client.conf.accept_content = ["json", "pickle"]
+    done = far.engine.execute(command, original)
+    worker.client.conf.accept_content = ["json"]
+    worker.event(wire.TaskSucceeded, done.new_task_id)
+    expected = hashlib.sha256(repr((((1, 2), "other"), {})).encode()).hexdigest()
+    ((_, _, digest),) = [one for one in worker.told("digest") if one[1] == done.new_task_id]
+    assert digest == expected, "the tuple that was left as it was shown is still a tuple"
+
+
+def test_edit_can_say_queue_priority_and_delay(
+    make_worker: MakeWorker, worker: Worker, far: Far
+) -> None:
+    task_id = worker.send("add", 1, 1)
+    sealed = worker.event(wire.TaskStarted, task_id).sealed
+    idle = make_worker()
+    worker.client.amqp.queues.add(idle.queue)
+    given = json.dumps({"args": [1, 5], "kwargs": {}}).encode()
+    more: dict[str, Any] = {"queue": idle.queue, "priority": 3, "delay_s": 60}
+    details = wire.CommandDetails(args=given, **more)
+    command = wire.CommandBody(
+        "0" * 32, "", b"", "shop", "edit", far.engine.source.key, task_id, "tests.add", 60,
+        details=details,
+    )  # fmt: skip
+    opened = far.agent.seals.open("shop", far.engine.source.key, "tests.add", task_id, sealed)
+    done = far.engine.execute(command, opened)
+    (message,) = idle.redis.lrange(f"{idle.queue}\x06\x163", 0, -1)
+    found = json.loads(message)
+    assert found["headers"]["id"] == done.new_task_id
+    assert found["properties"]["priority"] == 3
+    (published,) = [one for one in spool.events(far.folder) if isinstance(one, wire.TaskPublished)]
+    assert 55_000_000 < published.eta_us - published.at_us < 65_000_000
+    assert published.queue == idle.queue
+
+
+def test_edit_to_a_queue_that_nobody_declared_is_refused(worker: Worker, far: Far) -> None:
+    task_id = worker.send("add", 1, 1)
+    sealed = worker.event(wire.TaskStarted, task_id).sealed
+    source = far.engine.source.key
+    details = wire.CommandDetails(args=b'{"args": [1, 2]}', queue="nowhere-at-all")
+    command = wire.CommandBody(
+        "0" * 32, "", b"", "shop", "edit", source, task_id, "tests.add", 60, details=details
+    )
+    opened = far.agent.seals.open("shop", source, "tests.add", task_id, sealed)
+    with pytest.raises(CommandRefused, match="Nobody has declared a queue `nowhere-at-all`"):
+        far.engine.execute(command, opened)
+    assert worker.redis.exists("nowhere-at-all", "_kombu.binding.nowhere-at-all") == 0
+
+
+transferred: list[int] = []
+
+
+def transfer(amount: int) -> None:
+    transferred.append(amount)
+
+
+def test_submit_checks_the_arguments_and_names_what_is_near(far: Far) -> None:
+    far.engine.app.task(name="tests.transfer", shared=False)(transfer)
+    with pytest.raises(CommandRefused, match="does not take these arguments") as refusal:
+        far.execute("submit", "", "tests.transfer", args=b'{"args": [1, 2, 3]}')
+    assert refusal.value.code == "invalid"
+    with pytest.raises(CommandRefused, match=r"It knows tests\.transfer"):
+        far.execute("submit", "", "tests.transfers", args=b"{}")
+
+
+def test_submit_does_not_run_a_task_where_all_run_at_once(far: Far) -> None:
+    far.engine.app.task(name="tests.transfer", shared=False)(transfer)
+    far.engine.app.conf.task_always_eager = True
+    try:
+        with pytest.raises(CommandRefused, match="task_always_eager"):
+            far.execute("submit", "", "tests.transfer", args=b'{"args": [1]}')
+    finally:
+        far.engine.app.conf.task_always_eager = False
+    assert transferred == []
+
+
+@pytest.mark.parametrize("priority", [-1, 10])
+def test_priority_outside_of_the_scale_is_refused(far: Far, priority: int) -> None:
+    with pytest.raises(CommandRefused, match="a priority is 0"):
+        far.execute("priority", "x", "tests.add", priority=priority)
+
+
+def test_reconcile_tells_what_is_due_later_and_what_has_ended(worker: Worker, far: Far) -> None:
+    later = worker.send("add", 1, 1, countdown=60)
+    worker.event(wire.TaskReceived, later)
+    assert json.loads(far.execute("reconcile", later, "tests.add").found)["state"] == "scheduled"
+    far.execute("cancel", later, "tests.add")
+    ended = worker.send("add", 1, 1)
+    worker.event(wire.TaskSucceeded, ended)
+    far.engine.app.conf.result_backend = worker.client.conf.broker_url
+    assert json.loads(far.execute("reconcile", ended, "tests.add").found)["state"] in (
+        "succeeded", "gone",
+    )  # fmt: skip
+
+
+def test_peek_does_not_open_a_pickle(make_worker: MakeWorker, tmp_path: Path) -> None:
+    idle = make_worker()
+    far = Far(idle, tmp_path / "far", "observe")
+    idle.send("digest", Trap(tmp_path / "ran"), serializer="pickle", argsrepr="('a trap',)")
+    (one,) = json.loads(far.execute("peek", "", "", queue=idle.queue).found)
+    assert one["args"]["args"] == {"~repr": "('a trap',)"}
+    assert not (tmp_path / "ran").exists()
+    far.close()
+
+
+class Trap:
+    """Writes a file when it is unpickled."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> Any:
+        return Path.write_text, (self.path, "unpickled")
+
+
+def test_pause_by_a_process_that_is_no_worker_is_only_asked_for(
+    make_worker: MakeWorker, tmp_path: Path
+) -> None:
+    far = Far(make_worker(), tmp_path / "far", "pause")
+    done = far.execute("pause", "", "", queue="mail", reason="a test")
+    assert not done.verified
+    assert far.agent.paused.queues(far.engine.source.key) == {"mail"}
+    far.close()
 
 
 def test_info_describes_the_worker(worker: Worker) -> None:

@@ -159,9 +159,12 @@ def test_worker_without_a_log_level_says_that_it_is_connected(
 
 def test_beat_names_the_schedule(make_worker: MakeWorker, tmp_path: Path) -> None:
     worker = make_worker().start("-B", "-s", str(tmp_path / "beat"))
-    published = eventually(lambda: worker.events(wire.TaskPublished))[0]
-    assert published.schedule == "every second"
-    eventually(lambda: worker.events(wire.TaskSucceeded))
+    try:
+        published = eventually(lambda: worker.events(wire.TaskPublished))[0]
+        assert published.schedule == "every second"
+        eventually(lambda: worker.events(wire.TaskSucceeded))
+    finally:
+        worker.stop()  # beat, a child of its own, outlives a worker that is killed
 
 
 def test_inspect_is_not_attached(make_worker: MakeWorker) -> None:

@@ -11,17 +11,23 @@ from typing import Any
 from queuedeck_agent import wire
 from queuedeck_agent.agent import Agent
 from queuedeck_agent.engines import sources, versions
+from queuedeck_agent.engines.celery import abilities
 from queuedeck_agent.engines.celery import source as celery_source
 from queuedeck_agent.engines.celery.arguments import Arguments
-from queuedeck_agent.engines.celery.commands import STOPPABLE_POOLS, Commands
+from queuedeck_agent.engines.celery.commands import Commands
+from queuedeck_agent.engines.celery.gate import Gate
 from queuedeck_agent.engines.celery.limits import Running
 from queuedeck_agent.engines.celery.publish import PublishHooks, follow_schedules
+from queuedeck_agent.engines.celery.queue_commands import QueueCommands
+from queuedeck_agent.engines.celery.queues import kind_of
+from queuedeck_agent.engines.celery.sending import Sending
 from queuedeck_agent.engines.celery.tasks import TaskHooks
 from queuedeck_agent.engines.celery.worker import WorkerHooks
+from queuedeck_agent.engines.celery.worker_commands import WorkerCommands, restart_refusal
+from queuedeck_agent.engines.commands import Action, carry_out
 from queuedeck_agent.errors import CommandRefused
 
 MAX_TASK_NAMES = 1000
-_NOT_YET = "This version of the agent does not do it for Celery yet."
 
 
 class CeleryEngine:
@@ -39,46 +45,26 @@ class CeleryEngine:
         self.source = celery_source.find_source(app)
         self.version = _celery_version()
         self.publishing: PublishHooks | None = None
-        self.commands: Commands | None = None
+        self.gate: Gate | None = None
+        """In a worker: which queues it does not take from."""
+        self._commands: Commands | None = None
+        self._actions: dict[str, Action] = {}
         self._connected: list[tuple[Any, str]] = []
 
     def capabilities(self) -> tuple[wire.Capability, ...]:
-        """Retry and cancel; stopping a running task depends on the pool."""
-        pool = self.pool
-        stop = wire.Capability(
-            "terminate",
-            "native",
-            "Kills the process of the task; Celery starts another.",
-        )
-        if pool and pool not in STOPPABLE_POOLS:
-            stop = wire.Capability(
-                "terminate", "none", f"A {pool} pool cannot stop a running task."
-            )
-        return (
-            wire.Capability(
-                "retry",
-                "emulated",
-                "Celery has no retry from outside: the original call is sent again under a new "
-                "id, without eta, expiry, links, chain and chord.",
-            ),
-            wire.Capability(
-                "cancel",
-                "native",
-                "A waiting task is revoked and, on Redis, taken out of its queue.",
-            ),
-            stop,
-            *(
-                wire.Capability(verb, "none", _NOT_YET)
-                for verb in ("submit", "pause", "purge", "priority", "move", "worker", "schedule")
-            ),
-        )
+        """Every verb, as it is on this broker, with this pool, in this process."""
+        refusal = restart_refusal() if self.role == "worker" else ""
+        return abilities.all_of(kind_of(self.app), self.role, self.pool, refusal)
 
     def attach(self, agent: Agent) -> None:
         """Connects the hooks of this process's role. Forked children inherit them."""
         running: Running = {}
         arguments = Arguments(agent, self.app, self.source.key)
         self.publishing = PublishHooks(agent, arguments, running)
-        self.commands = Commands(agent, arguments)
+        if self.role == "worker":
+            self.gate = Gate(agent, self.source.key, self.app, self.worker)
+            self.gate.begin()
+        self._connect_actions(agent, arguments, Sending(agent, arguments, self.publishing))
         agent.recorder.declare_source(
             sources.seen(self.name, self.source, self.version, time.time_ns() // 1_000)
         )
@@ -108,7 +94,7 @@ class CeleryEngine:
     def info(self) -> wire.EngineInfo:
         """Read anew each time: queues can be added while a worker runs."""
         controller = self.worker
-        queues = tuple(self.app.amqp.queues.consume_from) if controller is not None else ()
+        gate = self.gate
         return wire.EngineInfo(
             engine=self.name,
             version=self.version,
@@ -116,25 +102,45 @@ class CeleryEngine:
             role=self.role,
             worker=str(controller.hostname) if controller is not None else "",
             pool=self.pool,
-            slots=int(controller.concurrency or 0) if controller is not None else 0,
-            queues=tuple(str(queue) for queue in queues),
+            slots=_slots(controller) if controller is not None else 0,
+            queues=tuple(sorted(gate.open | gate.held)) if gate is not None else (),
             capabilities=self.capabilities(),
             tasks=self._task_names(),
         )
 
     def execute(self, command: wire.CommandBody, call: bytes) -> wire.CommandDone:
         """Carries out a permitted command."""
-        commands = self.commands
-        if commands is None:
+        if self._commands is None:
             raise CommandRefused("error", "The Celery adapter is not attached.")
-        commands.pool = self.pool
-        if command.verb == "retry":
-            return commands.retry(command, call)
-        if command.verb == "cancel":
-            return commands.cancel(command)
-        if command.verb == "terminate":
-            return commands.terminate(command)
-        raise CommandRefused("unsupported", f"`{command.verb}`: {_NOT_YET}")
+        self._commands.pool = self.pool
+        said = {one.verb: one for one in self.capabilities()}.get(command.verb)
+        if said is None or said.how == "none":
+            return carry_out({}, command, call, said.reason if said is not None else "")
+        return carry_out(self._actions, command, call)
+
+    def _connect_actions(self, agent: Agent, arguments: Arguments, sending: Sending) -> None:
+        self._commands = tasks = Commands(agent, arguments)
+        queues = QueueCommands(agent, arguments, self.gate)
+        workers = WorkerCommands(agent, self.app, self.worker, self.gate)
+        self._actions = {
+            "retry": sending.retry,
+            "edit": sending.edit,
+            "submit": sending.submit,
+            "cancel": tasks.cancel,
+            "terminate": tasks.terminate,
+            "priority": tasks.priority,
+            "move": tasks.move,
+            "reconcile": tasks.reconcile,
+            "purge": queues.purge,
+            "pause": queues.pause,
+            "resume": queues.resume,
+            "peek": queues.peek,
+            "pool": workers.pool,
+            "rate": workers.rate,
+            "drain": workers.drain,
+            "undrain": workers.undrain,
+            "restart": workers.restart,
+        }
 
     def _attach_worker(self, agent: Agent, arguments: Arguments, signals: Any) -> None:
         assert self.publishing is not None  # noqa: S101 - set by attach, the only caller
@@ -168,6 +174,12 @@ class CeleryEngine:
     def _task_names(self) -> tuple[str, ...]:
         names = sorted(name for name in self.app.tasks if not name.startswith("celery."))
         return tuple(names[:MAX_TASK_NAMES])
+
+
+def _slots(controller: Any) -> int:
+    """Of the pool, when it runs: it may have grown since."""
+    found = getattr(getattr(controller, "pool", None), "num_processes", None)
+    return found if isinstance(found, int) else int(controller.concurrency or 0)
 
 
 def signals_of_celery() -> Any:

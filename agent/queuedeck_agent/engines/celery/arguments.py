@@ -64,6 +64,21 @@ class Arguments:
             return json, b""
         return json, self._seal(self.agent.project, self.source, name, task_id, call)
 
+    def look(
+        self, name: str, args: Any, kwargs: Any, headers: "dict[str, Any]", opened: bool
+    ) -> bytes:
+        """Redacted JSON of a message that waits. `opened`: whether args and kwargs are known; else
+        the texts that Celery put into the headers stand for them."""
+        hidden = self.hidden_in(name)
+        shown = capture.arguments(args, kwargs, hidden)
+        texts: list[Any] = [headers.get("argsrepr"), headers.get("kwargsrepr")]
+        if opened:
+            pairs = zip(texts, (args, kwargs), self._limits, strict=True)
+            texts = [_own_text(text, value, limit, shown.plain) for text, value, limit in pairs]
+        if texts == [None, None]:
+            return shown.json
+        return capture.described(texts[0], texts[1], shown.json, hidden)
+
     def hidden_in(self, name: str) -> Hidden:
         """Only what the setting says while the task is not known here."""
         return (self._known.get(name) or self._learn(name))[0]

@@ -42,6 +42,8 @@ class Boot:
         if self.engine is None:
             return
         agent = agents.current()
+        if self.engine.gate is not None:
+            self.engine.gate.follow()
         if agent is not None:
             agent.start_link("worker")
             agent.refresh_hello()

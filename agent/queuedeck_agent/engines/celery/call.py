@@ -75,16 +75,45 @@ def pack(
         headers.get("ignore_result"),
         _is_linked(embed),
     )
+    return packed(call)
+
+
+def packed(call: SealedCall) -> bytes:
+    """The plaintext of this call, or nothing when it is over the limit."""
     try:
-        packed = _encode(call)
+        plain = _encode(call)
     except (TypeError, ValueError, OverflowError):
-        packed = _encode(msgspec.structs.replace(call, headers={}))
-    return packed if len(packed) <= MAX_PLAINTEXT_BYTES else b""
+        plain = _encode(msgspec.structs.replace(call, headers={}))
+    return plain if len(plain) <= MAX_PLAINTEXT_BYTES else b""
 
 
 def unpack(call: bytes) -> SealedCall:
     """The call again; raises `msgspec.DecodeError` when it is not one of Celery's."""
     return _decode(call)
+
+
+def load(call: SealedCall, accepted: Any) -> tuple[Any, Any]:
+    """(args, kwargs), by the application's serializers. Raises what they raise; kombu refuses what
+    the application does not accept, a pickle most of all."""
+    from kombu.serialization import loads, prepare_accept_content
+
+    accept = prepare_accept_content(accepted)
+    args, kwargs, *_ = loads(call.body, call.content_type, call.content_encoding, accept=accept)
+    return args, kwargs
+
+
+def with_arguments(call: SealedCall, args: Any, kwargs: Any) -> SealedCall | None:
+    """The call with other arguments in the same serialisation; None where they do not fit it."""
+    from kombu.serialization import registry
+
+    serializer = registry.type_to_name.get(call.content_type, "")
+    made = _dumped(args, kwargs, serializer) if serializer else NOTHING
+    if made is NOTHING:
+        return None
+    content_type, content_encoding, body = made
+    return msgspec.structs.replace(
+        call, content_type=content_type, content_encoding=content_encoding, body=body
+    )
 
 
 Serialised = tuple[str, str, bytes]

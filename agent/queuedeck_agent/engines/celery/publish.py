@@ -35,6 +35,8 @@ class PublishHooks:
         """Tasks that run in this process now; filled by the worker's hooks."""
         self.schedule = ""
         """The name of the beat entry that is being sent."""
+        self.retries: dict[str, str] = {}
+        """New id -> the task that an operator edited, while it is sent."""
         self._pending: dict[str, _Pending] = {}
         self._queues: dict[tuple[str, str], str] = {}
 
@@ -101,7 +103,7 @@ class PublishHooks:
                 parent_of(meta, task_id),
                 meta.get("root_id") or "",
                 meta.get("group") or "",
-                "",
+                self.retries.get(task_id, "") if self.retries else "",
                 found.schedule,
                 meta.get("origin") or "",
                 place,

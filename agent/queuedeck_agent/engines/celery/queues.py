@@ -20,7 +20,7 @@ _TIMEOUTS: "dict[str, dict[str, float]]" = {
 
 def refusal(engine: Any) -> str:
     """Why the queues of this application cannot be counted; or nothing."""
-    kind = _kind_of(engine.app)
+    kind = kind_of(engine.app)
     if kind in _TIMEOUTS:
         return ""
     return f"Queues are counted on Redis and RabbitMQ; this broker is {kind or 'another one'}."
@@ -28,12 +28,23 @@ def refusal(engine: Any) -> str:
 
 def open_reader(engine: Any) -> "OnRedis | OnRabbit":
     """Connects. Raises whatever a network can do."""
-    kind = _kind_of(engine.app)
-    connection = engine.app.connection_for_read()
-    options = {**(connection.transport_options or {}), **_TIMEOUTS[kind]}
+    own = connected(engine.app)
+    return OnRedis(own) if kind_of(engine.app) == "redis" else OnRabbit(own)
+
+
+def connected(app: Any) -> Any:
+    """A connection of our own to the application's broker, which never waits for long: the
+    application's pool is left to its tasks. Raises whatever a network can do."""
+    connection = app.connection_for_read()
+    options = {**(connection.transport_options or {}), **_TIMEOUTS.get(kind_of(app), {})}
     own = connection.clone(transport_options=options, connect_timeout=ANSWER_S)
     own.connect()
-    return OnRedis(own) if kind == "redis" else OnRabbit(own)
+    return own
+
+
+def kind_of(app: Any) -> str:
+    """`redis`, `amqp`, or what kombu calls another kind of broker. Opens no connection."""
+    return str(getattr(app.connection_for_read().get_transport_cls(), "driver_type", "") or "")
 
 
 class OnRedis(RedisReader):
@@ -97,10 +108,6 @@ class OnRabbit:
     def close(self) -> None:
         """Closes the connection."""
         self.connection.release()
-
-
-def _kind_of(app: Any) -> str:
-    return str(getattr(app.connection_for_read().get_transport_cls(), "driver_type", "") or "")
 
 
 def _stamp(message: bytes) -> int:
