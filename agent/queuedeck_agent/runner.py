@@ -226,11 +226,13 @@ class Runner:
             self._present_journal().end(command_id)
 
     def _turn_away(self, order: Order, code: str, message: str) -> None:
-        """Nothing was done, and nothing will be if the same command comes to its turn later. One
-        that was carried out already, or has no proper id, gets no answer."""
+        """Nothing was done, and nothing will be if the same command comes to its turn later. No
+        answer for one that was carried out already, has no proper id, or is another agent's: that
+        agent answers, and may have done it."""
         with contextlib.suppress(msgspec.DecodeError):
             body = wire.decode_command_body(order.command.body)
-            if is_command_id(body.command_id) and self._is_first(body.command_id):
+            is_ours = body.agent_id == self._agent.family and is_command_id(body.command_id)
+            if is_ours and self._is_first(body.command_id):
                 self._agent.recorder.emit(_failed(body.command_id, code, message))
 
     def _complain(self, text: str) -> None:

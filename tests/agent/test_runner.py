@@ -2,6 +2,8 @@
 """Commands: only signed, meant for us, permitted, in time, and at most once."""
 
 import os
+import resource
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -14,10 +16,11 @@ from tests.agent.conftest import MakeAgent
 from tests.support.agent_events import SOURCE, started
 from tests.support.far_edge import PROJECT, SEAL, FarEdge, wait_until
 
-from queuedeck_agent import wire
+from queuedeck_agent import session, wire
 from queuedeck_agent.agent import Agent
 from queuedeck_agent.errors import CommandRefused
 from queuedeck_agent.journal import Journal, unfinished
+from queuedeck_agent.runner import WAITING_COMMANDS
 
 
 class FakeEngine:
@@ -30,7 +33,8 @@ class FakeEngine:
 
     def __init__(self) -> None:
         self.calls: list[tuple[str, bytes]] = []
-        self.act: Callable[[], None] = lambda: None
+        self.act: Callable[[], object] = lambda: None
+        self.found = b""
 
     def capabilities(self) -> tuple[wire.Capability, ...]:
         return (wire.Capability("retry", "native"),)
@@ -44,7 +48,7 @@ class FakeEngine:
     def execute(self, command: wire.CommandBody, call: bytes) -> wire.CommandDone:
         self.calls.append((command.command_id, call))
         self.act()
-        return wire.CommandDone(1, command.command_id, "sent again", "new-id")
+        return wire.CommandDone(1, command.command_id, "sent again", "new-id", found=self.found)
 
 
 class Host:
@@ -103,7 +107,6 @@ def test_replayed_command_acts_once(host: Host) -> None:
 @pytest.mark.parametrize(
     ("change", "code"),
     [
-        ({"agent_id": "e" * 32}, "invalid"),
         ({"nonce": b"0" * 16}, "invalid"),
         ({"project": "other"}, "invalid"),
         ({"ttl_s": 0}, "expired"),
@@ -124,6 +127,17 @@ def test_command_that_must_not_act_is_refused_and_reported(
     assert (failure.command_id, failure.code) == ("1" * 32, code)
     assert len(failure.message) > 20
     assert host.engine.calls == []
+
+
+def test_command_of_another_agent_is_left_to_it(
+    host: Host, caplog: pytest.LogCaptureFixture
+) -> None:
+    host.edge.send_command(host.body(agent_id="e" * 32))
+    wait_until(lambda: "made for another agent" in caplog.text)
+    host.edge.send_command(host.body("2" * 32))
+    wait_until(lambda: host.edge.events(wire.CommandDone))
+    assert [one for one, _ in host.engine.calls] == ["2" * 32]
+    assert host.edge.events(wire.CommandFailed) == []
 
 
 def test_command_of_another_key_is_refused(host: Host) -> None:
@@ -186,6 +200,94 @@ def test_cancel_is_remembered_before_the_engine_acts(host: Host) -> None:
     assert (SOURCE, "t1") in host.agent.cancelled
 
 
+def test_welcome_cancels_nothing_on_a_host_that_does_not_allow_it(
+    edge: FarEdge, make_agent: MakeAgent, tmp_path: Path
+) -> None:
+    edge.cancelled = ((SOURCE, "t1"),)
+    agents = [
+        make_agent(allow=allow, spool=str(tmp_path / allow[0]))
+        for allow in (("observe", "retry"), ("cancel",))
+    ]
+    for agent in agents:
+        agent.start_link("worker")
+    wait_until(lambda: edge.welcomed == 2)
+    wait_until(lambda: (SOURCE, "t1") in agents[1].cancelled)
+    assert (SOURCE, "t1") not in agents[0].cancelled
+
+
+def test_cancelled_task_of_another_name_is_not_stopped(make_agent: MakeAgent) -> None:
+    agent = make_agent(allow_tasks=("shop.*",))
+    agent.cancelled.add([(SOURCE, "t1")])
+    assert agent.cancelled.stops(SOURCE, "t1", "shop.send")
+    assert not agent.cancelled.stops(SOURCE, "t1", "billing.charge")
+
+
+def test_orders_beyond_what_can_wait_are_answered_at_once(host: Host) -> None:
+    go_on = threading.Event()
+    host.engine.act = lambda: go_on.wait(30)
+    for number in range(WAITING_COMMANDS + 50):
+        host.edge.send_command(host.body(f"{number:032x}"))
+    wait_until(lambda: len(host.edge.events(wire.CommandFailed)) >= 49)
+    assert {one.code for one in host.edge.events(wire.CommandFailed)} == {"rate"}
+    assert len(host.engine.calls) == 1
+    begun = time.monotonic()
+    host.agent.stop(flush_s=0.1)
+    assert time.monotonic() - begun < 2
+    go_on.set()
+    time.sleep(0.1)
+    assert len(host.engine.calls) == 1
+
+
+def test_waiting_orders_are_bounded_in_bytes(host: Host) -> None:
+    go_on = threading.Event()
+    host.engine.act = lambda: go_on.wait(30)
+    large = {"sealed": bytes(1 << 20)}
+    for number in range(12):
+        host.edge.send_command(host.body(f"{number:032x}", **large if number else {}))
+    wait_until(lambda: len(host.edge.events(wire.CommandFailed)) >= 3)
+    go_on.set()
+
+
+def test_engine_that_leaves_by_an_exit_is_reported(host: Host) -> None:
+    def leave() -> None:
+        raise SystemExit(3)
+
+    host.engine.act = leave
+    host.edge.send_command(host.body())
+    assert host.failure().code == "error"
+    host.engine.act = lambda: None
+    host.edge.send_command(host.body("2" * 32))
+    wait_until(lambda: host.edge.events(wire.CommandDone))
+
+
+def test_outcome_that_no_lane_can_hold_is_told_without_what_was_found(host: Host) -> None:
+    host.engine.found = bytes(200_000)
+    host.edge.send_command(host.body())
+    wait_until(lambda: host.edge.events(wire.CommandDone))
+    (done,) = host.edge.events(wire.CommandDone)
+    assert (done.found, done.new_task_id) == (b"", "new-id")
+
+
+def test_server_writes_no_lines_of_its_own_into_the_log(
+    host: Host, caplog: pytest.LogCaptureFixture
+) -> None:
+    host.edge.send_command(host.body(actor="ada\nCRITICAL all is lost \x1b[31m", verb="purge"))
+    assert host.failure().code == "refused"
+    assert "asked for by ada CRITICAL all is lost  [31m: refused" in caplog.text
+
+
+@pytest.mark.usefixtures("quick_reconnect")
+def test_connection_is_made_anew_before_its_commands_are_forgotten(
+    host: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(session, "MOST_COMMANDS", 3)
+    for number in range(3):
+        host.edge.send_command(host.body(f"{number:032x}", verb="purge"))
+    wait_until(lambda: len(host.edge.hellos) == 2)
+    assert host.edge.hellos[1].nonce != host.hello.nonce
+    wait_until(lambda: len(host.edge.events(wire.CommandFailed)) == 3)
+
+
 @pytest.mark.parametrize(
     ("steps", "expected"),
     [
@@ -228,6 +330,34 @@ def test_journal_begin_is_on_disk_before_it_returns(
     assert synced == ["begin a\n"]
 
 
+def test_journal_holds_only_what_is_open(tmp_path: Path) -> None:
+    journal = Journal(tmp_path, "f")
+    path = tmp_path / "commands" / "f.journal"
+    for number in range(1_000):
+        journal.begin(str(number))
+        journal.result(str(number), bytes(1_000))
+        journal.end(str(number))
+    assert path.stat().st_size == 0
+    journal.begin("open")
+    journal.close()
+    assert list(unfinished(tmp_path)) == [("open", b"")]
+    emptied = Journal(tmp_path, "f")
+    emptied.close()
+    assert not path.exists()
+
+
+def test_line_that_the_disk_takes_only_half_of_is_taken_back(tmp_path: Path) -> None:
+    journal = Journal(tmp_path, "f")
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10, limits[1]))
+    try:
+        with pytest.raises(OSError, match="space left"):
+            journal.begin("a" * 32)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert (tmp_path / "commands" / "f.journal").read_bytes() == b""
+
+
 def test_sealed_call_opens_only_for_its_own_task(edge: FarEdge, make_agent: MakeAgent) -> None:
     seals = make_agent().seals
     blob = seals.seal("p", "s", "name", "id", b"x" * 16_384)
@@ -239,3 +369,11 @@ def test_sealed_call_opens_only_for_its_own_task(edge: FarEdge, make_agent: Make
     with pytest.raises(CommandRefused):
         seals.open("p", "s", "name", "id", blob[:-1] + bytes([blob[-1] ^ 1]))
     assert seals.seal("p", "s", "name", "id", b"x" * 16_385) == b""
+
+
+def test_name_with_a_zero_byte_binds_nothing(make_agent: MakeAgent) -> None:
+    seals = make_agent().seals
+    blob = seals.seal("p", "s", "name", "x\x00id", b"call")
+    assert blob == b""
+    with pytest.raises(CommandRefused):
+        seals.open("p", "s", "name\x00x", "id", seals.seal("p", "s", "name", "id", b"call"))
