@@ -94,7 +94,8 @@ def work(env: dict[str, str], queue: str, log: str, die: str) -> None:
 
         tasks.QUEUE = env["TEST_QUEUE"]
         assert autoload.WATCHED
-        worker = SimpleWorker([queue], connection=Redis.from_url(BROKER), name=f"{queue}-{os.getpid()}")
+        name = f"{queue}-{os.getpid()}"
+        worker = SimpleWorker([queue], connection=Redis.from_url(BROKER), name=name)
         worker.work(logging_level="INFO")
     except BaseException:
         traceback.print_exc()
