@@ -20,6 +20,6 @@ function watch() {
 
 export function startCommands() {
   on("submit", "[popover] form[hx-post]", (form) => form.closest("[popover]").hidePopover());
-  on("click", ".menu.acts li button", (button) => { button.closest("details").open = false; });
+  on("click", ".menu.deeds li button", (button) => { button.closest("details").open = false; });
   watch();
 }
