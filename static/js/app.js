@@ -3,6 +3,7 @@ import { startCommands } from "./commands.js";
 import { startControls } from "./controls.js";
 import { startFresh } from "./fresh.js";
 import { startKeys } from "./keys.js";
+import { startSelect } from "./select.js";
 import { startTimes } from "./times.js";
 import { startToasts } from "./toasts.js";
 
@@ -10,5 +11,6 @@ startTimes();
 startControls();
 startToasts();
 startKeys();
+startSelect();
 startCommands();
 if (document.body.dataset.project) startFresh(document.body.dataset.project);

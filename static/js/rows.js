@@ -18,10 +18,10 @@ async function fetchPage(url) {
   return new DOMParser().parseFromString(await answer.text(), "text/html");
 }
 
-/** Somebody reads: the list is scrolled, or the pointer or the focus is in it. */
+/** Somebody reads: the list is scrolled, the pointer or the focus is in it, or rows are selected. */
 function isHeld() {
   const body = table();
-  return scrollY > 80 || body.matches(":hover") || body.contains(document.activeElement) || !getSelection().isCollapsed;
+  return scrollY > 80 || body.querySelector(".chk :checked") || body.matches(":hover") || body.contains(document.activeElement) || !getSelection().isCollapsed;
 }
 
 /** Change the cells that differ, and keep the focus where it is. */
@@ -143,6 +143,6 @@ export function startRows(refresh) {
   on("click", "[data-show-new]", () => showAll());
   on("click", "a[data-more]", (link, event) => loadMore(link, event));
   on("click", "#rows tr", (row, event) => {
-    if (!event.target.closest("a, button") && getSelection().isCollapsed) row.querySelector("a.name").click();
+    if (!event.target.closest("a, button, .chk") && getSelection().isCollapsed) row.querySelector("a.name").click();
   });
 }

@@ -19,6 +19,7 @@ from queuedeck.web.views.shell import ProjectChoice, Shell, UserView, initials, 
 _LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 _PLACE_NEEDS = {
     "Tasks": Permission.READ_TASKS,
+    "Operations": Permission.READ_TASKS,
     "Errors": Permission.READ_TASKS,
     "Queues": Permission.READ_TASKS,
     "Workers": Permission.READ_AGENTS,

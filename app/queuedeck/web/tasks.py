@@ -121,6 +121,7 @@ async def _read_list(services: Services, access: Access, text: str, after: str) 
         connected=sum(agent.connected for agent in agents),
         agents_seen=bool(agents),
         can_connect=access.allows(Permission.CONNECT_AGENTS),
+        can_operate=access.allows(Permission.RUN_OPERATIONS),
         now_us=services.clock(),
     )
 

@@ -265,3 +265,6 @@ async def set_state(
         .returning(Operation.id)
     )
     return found is not None
+
+
+BUTTONS = {"disarm": disarm, "pause": pause, "resume": resume, "stop": stop}

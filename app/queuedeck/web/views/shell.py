@@ -60,6 +60,7 @@ def places(project: str, current: str, allowed: set[str]) -> tuple[Place, ...]:
     """The pages of this project that exist and that the user may open."""
     known = (
         ("Tasks", "tasks", urls.tasks(project)),
+        ("Operations", "running", f"/p/{project}/operations"),
         ("Errors", "errors", urls.failures(project)),
         ("Queues", "queues", urls.queues(project)),
         ("Workers", "workers", urls.workers(project)),

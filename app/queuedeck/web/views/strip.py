@@ -8,7 +8,7 @@ from queuedeck.history.ranges import Instant, InstantKind, Period
 from queuedeck.history.records import TaskFilter, TaskState
 from queuedeck.history.surveys import Histogram, HistogramBar
 from queuedeck.web import urls
-from queuedeck.web.format import Moment, joined, moments_between, plural, utc
+from queuedeck.web.format import Moment, count, joined, moments_between, plural, utc
 from queuedeck.web.views.words import STATE_WORDS
 
 BAR_WIDTH = 10
@@ -45,6 +45,8 @@ class StripView(msgspec.Struct, frozen=True, kw_only=True):
     slots: tuple[Slot, ...]
     axis: tuple[Moment, ...]
     summary: str
+    matches: str
+    """How many there are, as far as they were counted."""
     note: str
     load_url: str
     """Where the strip comes from; empty when it is here."""
@@ -54,7 +56,7 @@ class StripView(msgspec.Struct, frozen=True, kw_only=True):
 def no_strip(question: TaskFilter, project: str) -> StripView:
     """Keeps the place of a strip that is being counted."""
     url = urls.histogram(project, to_text(question))
-    return StripView(width=BAR_WIDTH, layers=(), slots=(), axis=(), summary="", note="",
+    return StripView(width=BAR_WIDTH, layers=(), slots=(), axis=(), summary="", matches="", note="",
                      load_url=url, fresh_url=url)  # fmt: skip
 
 
@@ -69,6 +71,7 @@ def strip_view(question: TaskFilter, found: Histogram, project: str) -> StripVie
         slots=tuple(_slot(question, found, bar, project) for bar in found.bars),
         axis=moments_between(found.from_us, end_us, 3) if found.bars else (),
         summary=f"{matches} from {utc(found.from_us)} to {utc(end_us)}, by state",
+        matches=f"{count(found.looked_at)}{'' if found.is_complete else ' or more'}",
         note="" if found.is_complete else f"the newest {matches}",
         load_url="",
         fresh_url=urls.histogram(project, to_text(question)),

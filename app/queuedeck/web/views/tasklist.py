@@ -9,6 +9,7 @@ from queuedeck.history.records import TaskFilter, TaskPage, Totals
 from queuedeck.web import urls
 from queuedeck.web.format import Moment, moment_minute, plural
 from queuedeck.web.views.facets import Chip, FacetsView, chips, uncounted
+from queuedeck.web.views.operation_list import preview_url
 from queuedeck.web.views.strip import StripView, no_strip
 from queuedeck.web.views.taskline import TaskLine, task_line
 from queuedeck.web.views.words import Empty, Link
@@ -25,6 +26,14 @@ class QueryError(msgspec.Struct, frozen=True):
     before: str
     marked: str
     after: str
+
+
+class BulkView(msgspec.Struct, frozen=True):
+    """What can be done with many of these tasks at once."""
+
+    preview_url: str
+    question: str
+    """Empty: all tasks of the project are never offered as one selection."""
 
 
 class TaskListView(msgspec.Struct, frozen=True, kw_only=True):
@@ -48,6 +57,8 @@ class TaskListView(msgspec.Struct, frozen=True, kw_only=True):
     first_url: str
     is_later: bool
     page_size: int
+    bulk: BulkView | None
+    """None for who may not act on many at once."""
     empty: Empty | None
 
 
@@ -64,6 +75,7 @@ class ListParts(msgspec.Struct, frozen=True, kw_only=True):
     connected: int
     agents_seen: bool
     can_connect: bool
+    can_operate: bool
     now_us: int
 
 
@@ -91,6 +103,7 @@ def list_view(parts: ListParts) -> TaskListView:
         first_url=urls.tasks(project, canonical),
         is_later=parts.is_later,
         page_size=PAGE_SIZE,
+        bulk=BulkView(preview_url(project), canonical) if parts.can_operate else None,
         empty=_empty(parts, total) if none else None,
     )
 

@@ -1,0 +1,63 @@
+# SPDX-License-Identifier: AGPL-3.0-only
+"""What came of every task, as CSV or JSON: written portion by portion, whatever the size."""
+
+import csv
+import io
+from collections.abc import AsyncIterator
+
+import msgspec
+
+from queuedeck.db.engine import ControlDb
+from queuedeck.domain.operations.queries import OperationSeen, TaskSeen, every_outcome, read_tally
+from queuedeck.errors import NotFound
+
+MEDIA_TYPES = {"csv": "text/csv; charset=utf-8", "json": "application/json"}
+_COLUMNS = TaskSeen.__struct_fields__
+_RISKY = ("=", "+", "-", "@", "\t", "\r")
+"""Spreadsheets take what begins so for a formula."""
+
+
+def kind_of(name: str) -> str:
+    """`export.csv` or `export.json`. Raises `NotFound`."""
+    prefix, _, kind = name.partition(".")
+    if prefix != "export" or kind not in MEDIA_TYPES:
+        raise NotFound("An operation is exported as export.csv or export.json.")
+    return kind
+
+
+async def lines(db: ControlDb, operation: OperationSeen, kind: str) -> AsyncIterator[bytes]:
+    """The file in pieces."""
+    pieces = _csv(db, operation) if kind == "csv" else _json(db, operation)
+    async for piece in pieces:
+        yield piece
+
+
+async def _csv(db: ControlDb, operation: OperationSeen) -> AsyncIterator[bytes]:
+    yield _rows([_COLUMNS])
+    async for tasks in every_outcome(db, operation.id):
+        yield _rows([[_harmless(getattr(task, name)) for name in _COLUMNS] for task in tasks])
+
+
+async def _json(db: ControlDb, operation: OperationSeen) -> AsyncIterator[bytes]:
+    tally = await read_tally(db, operation.id)
+    head = {
+        "operation": {"id": operation.id, "verb": operation.verb, "filter": operation.question},
+        "state": operation.state,
+        "counts": tally,
+    }
+    yield msgspec.json.encode(head)[:-1] + b',"tasks":['
+    between = b"\n"
+    async for tasks in every_outcome(db, operation.id):
+        yield between + b",\n".join(msgspec.json.encode(task) for task in tasks)
+        between = b",\n"
+    yield b"\n]}\n"
+
+
+def _rows(rows: list[object]) -> bytes:
+    text = io.StringIO()
+    csv.writer(text).writerows(rows)  # pyright: ignore[reportArgumentType]
+    return text.getvalue().encode()
+
+
+def _harmless(value: object) -> object:
+    return f"'{value}" if isinstance(value, str) and value.startswith(_RISKY) else value
