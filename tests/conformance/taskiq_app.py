@@ -5,7 +5,8 @@ import asyncio
 import os
 from typing import Any
 
-from taskiq import InMemoryBroker, SimpleRetryMiddleware
+from taskiq import InMemoryBroker, SimpleRetryMiddleware, TaskiqEvents
+from taskiq.api import run_receiver_task
 from taskiq.kicker import AsyncKicker
 from tests.conformance import tasks
 from tests.support import taskiq_pins  # noqa: F401 - before taskiq_redis
@@ -13,6 +14,7 @@ from tests.support import taskiq_pins  # noqa: F401 - before taskiq_redis
 from taskiq_redis import ListQueueBroker, RedisAsyncResultBackend  # isort: skip
 
 PREFIX = "tests.conformance.tasks."
+OTHER_QUEUE = os.environ.get("TEST_OTHER_QUEUE", "")
 NAMES = ("add", "note", "digest", "login", "fail", "again", "leaves")
 
 
@@ -43,6 +45,20 @@ async def sleep(key: str, seconds: float) -> str:
 async def sends_another() -> str:
     kicker: Any = AsyncKicker(PREFIX + "add", broker, {})
     return (await kicker.kiq(2, 3)).task_id
+
+
+@broker.on_event(TaskiqEvents.WORKER_STARTUP)
+async def start_other(state: Any) -> None:
+    """A worker of taskiq has one queue: for a second one the process has a second receiver."""
+    if OTHER_QUEUE:
+        state.other = asyncio.ensure_future(run_receiver_task(make(OTHER_QUEUE)))
+
+
+@broker.on_event(TaskiqEvents.WORKER_SHUTDOWN)
+async def stop_other(state: Any) -> None:
+    if OTHER_QUEUE:
+        state.other.cancel()
+        await asyncio.gather(state.other, return_exceptions=True)
 
 
 def send(

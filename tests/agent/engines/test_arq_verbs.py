@@ -151,7 +151,7 @@ def test_edited_call_goes_where_and_when_it_is_told(far: Far) -> None:
     far.send("add", x=1, y=2)
     (first,) = far.events(wire.TaskPublished)
     other = f"{far.queue}-other"
-    sent = {"args": b'{"kwargs": {"x": 1, "y": 3}}', "delay_s": 60, "target": other}
+    sent: dict[str, Any] = {"args": b'{"kwargs": {"x": 1, "y": 3}}', "delay_s": 60, "target": other}
     done = far.execute("edit", first.task_id, "add", first.sealed, **sent)
     score = far.run(far.pool.zscore(other, done.new_task_id))
     assert score / 1_000 - time.time() > 50

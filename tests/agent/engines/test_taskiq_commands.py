@@ -18,6 +18,7 @@ from queuedeck_agent import config, wire
 from queuedeck_agent.agent import Agent
 from queuedeck_agent.engines.taskiq import boot as taskiq_boot
 from queuedeck_agent.engines.taskiq import call as taskiq_call
+from queuedeck_agent.engines.taskiq.adapter import TaskiqEngine
 from queuedeck_agent.errors import CommandRefused
 
 pytestmark = pytest.mark.engine
@@ -36,8 +37,9 @@ class Far:
         self.thread = threading.Thread(target=self.loop.run_forever, daemon=True)
         self.thread.start()
         asyncio.run_coroutine_threadsafe(self.broker.startup(), self.loop).result(15)
-        assert boot.engine is not None
-        self.engine = boot.engine
+        (engine,) = self.agent.engines
+        assert isinstance(engine, TaskiqEngine)
+        self.engine = engine
         self.folder = folder
 
     def execute(self, verb: str, task_id: str, name: str, sealed: bytes = b"") -> wire.CommandDone:
@@ -192,5 +194,12 @@ def test_cancelled_message_is_skipped_before_it_runs(idle: Worker, far_idle: Far
 
 
 def test_verbs_that_taskiq_cannot_do_are_refused_with_the_reason(far: Far) -> None:
-    with pytest.raises(CommandRefused, match="cannot stop a running task"):
+    with pytest.raises(CommandRefused, match="no rate limits"):
+        far.execute("rate", "", "tests.add")
+    with pytest.raises(CommandRefused, match="this one only sends"):
         far.execute("terminate", "x", "tests.add")
+    with pytest.raises(CommandRefused, match="knows no tasks"):
+        far.execute("submit", "", "tests.add")
+    said = far.engine.capabilities()
+    assert {one.verb for one in said} == wire.VERBS.keys()
+    assert all(one.reason for one in said if one.how != "native")

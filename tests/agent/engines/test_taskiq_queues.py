@@ -17,7 +17,6 @@ from tests.support.celery_worker import BROKER
 from tests.support.queue_keys import clear, unchanged
 
 from queuedeck_agent.engines.taskiq import queues
-from queuedeck_agent.engines.taskiq.adapter import TaskiqEngine
 from queuedeck_agent.engines.taskiq.run import Stamp, write_stamp
 
 from taskiq_redis import ListQueueBroker, PubSubBroker, RedisStreamBroker  # isort: skip
@@ -28,6 +27,13 @@ def name() -> Iterator[str]:
     name = f"depth{uuid.uuid4().hex[:10]}"
     yield name
     clear(name)
+
+
+class Engine:
+    """What the reader wants to know of an adapter."""
+
+    def __init__(self, *brokers: Any) -> None:
+        self.brokers = list(brokers)
 
 
 def sent(broker: Any, *stamps: int) -> Any:
@@ -43,7 +49,7 @@ def sent(broker: Any, *stamps: int) -> Any:
         await broker.shutdown()
 
     asyncio.run(send())
-    engine = TaskiqEngine(broker, "producer")
+    engine = Engine(broker)
     assert queues.refusal(engine) == ""
     return queues.open_reader(engine)
 
@@ -92,5 +98,17 @@ def test_stream_counts_what_the_group_has_not_read(name: str) -> None:
     ids=["in memory", "channels"],
 )
 def test_brokers_that_keep_nothing_are_refused(make: Any) -> None:
-    engine = TaskiqEngine(make(), "producer")
-    assert type(engine.broker).__name__ in queues.refusal(engine)
+    engine = Engine(make())
+    assert type(engine.brokers[0]).__name__ in queues.refusal(engine)
+
+
+def test_lists_and_streams_of_one_redis_are_counted_together(name: str) -> None:
+    one = ListQueueBroker(BROKER, queue_name=f"{name}-list")
+    other = RedisStreamBroker(BROKER, queue_name=f"{name}-stream")
+    sent(one, 1_000, 2_000).close()
+    sent(other, 1_000).close()
+    reader = queues.open_reader(Engine(one, other))
+    found = reader.read((f"{name}-list", f"{name}-stream", f"{name}-unknown"))
+    reader.close()
+    waiting = {depth.name.removeprefix(name): depth.waiting for depth in found}
+    assert waiting == {"-list": 2, "-stream": 1, "-unknown": 0}

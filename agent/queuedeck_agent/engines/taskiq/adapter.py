@@ -1,106 +1,139 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The taskiq adapter: what it can do, and what holds its hooks together, for one broker."""
+"""The taskiq adapter: the brokers of this process on one Redis (or other place), and what they can
+do. Each broker is a `Line`, with the hooks that belong to it."""
 
-import asyncio
 import importlib.metadata
 import os
 import socket
 import time
+import weakref
+from collections.abc import Mapping
 from typing import Any
 
 from queuedeck_agent import wire
 from queuedeck_agent.agent import Agent
 from queuedeck_agent.engines import sources, versions
-from queuedeck_agent.engines.taskiq import source as taskiq_source
+from queuedeck_agent.engines.commands import Action, carry_out
+from queuedeck_agent.engines.taskiq.abilities import Situation, abilities
 from queuedeck_agent.engines.taskiq.commands import Commands
-from queuedeck_agent.engines.taskiq.send import SendHooks
-from queuedeck_agent.engines.taskiq.tasks import TaskHooks
+from queuedeck_agent.engines.taskiq.line import Line
+from queuedeck_agent.engines.taskiq.queue_commands import QueueCommands
+from queuedeck_agent.engines.taskiq.worker_commands import WorkerCommands, is_managed
 from queuedeck_agent.errors import CommandRefused
 
 MAX_TASK_NAMES = 1000
-_NOT_YET = "This version of the agent does not do it for taskiq yet."
-_CAPABILITIES = (
-    wire.Capability(
-        "retry",
-        "emulated",
-        "taskiq has no retry from outside: the original call is sent again under a new id.",
-    ),
-    wire.Capability(
-        "cancel",
-        "emulated",
-        "From a list on Redis a waiting message is taken out. One that a worker holds already, "
-        "and any on other brokers, is skipped when its turn comes.",
-    ),
-    wire.Capability("terminate", "none", "taskiq cannot stop a running task."),
-    *(
-        wire.Capability(verb, "none", _NOT_YET)
-        for verb in ("submit", "pause", "purge", "priority", "move", "worker", "schedule")
-    ),
-)
+_ROLES = ("producer", "scheduler", "worker")
 
 
 class TaskiqEngine:
-    """One taskiq broker in this process."""
+    """One source: the same for all brokers on the same Redis, whatever their queues."""
 
-    name = "taskiq"
     supports = versions.TESTED["taskiq"]
 
-    sending: SendHooks
-    tasks: TaskHooks
-    commands: Commands
-
-    def __init__(self, broker: Any, role: str) -> None:
-        self.broker = broker
-        self.role = role
-        """`worker`, `scheduler` or `producer`."""
-        self.source = taskiq_source.find_source(broker)
+    def __init__(self, source: sources.Source) -> None:
+        self.source = source
+        self.name = f"taskiq {source.key}"
+        """The agent keeps one adapter of each name, and a process may use several Redis."""
         self.version = importlib.metadata.version("taskiq")
         self.worker_name = f"taskiq@{socket.gethostname()}:{os.getpid()}"
-        self.loop: asyncio.AbstractEventLoop | None = None
-        """Where the broker was used last: its connections belong to that loop."""
+        self.actions: Mapping[str, Action] = {}
+        self._lines: weakref.WeakKeyDictionary[Line, None] = weakref.WeakKeyDictionary()
+        """A broker that nobody uses any more goes, and its line with it."""
+
+    @property
+    def lines(self) -> "list[Line]":
+        """The oldest first: of a worker that is its own."""
+        return list(self._lines)
+
+    @property
+    def brokers(self) -> "list[Any]":
+        """In the same order."""
+        return [line.broker for line in self.lines]
 
     def capabilities(self) -> tuple[wire.Capability, ...]:
-        """The same for all processes."""
-        return _CAPABILITIES
+        """Those of the brokers that are used here."""
+        lines = self.lines
+        workers = [one for one in lines if one.role == "worker"]
+        return abilities(
+            Situation(
+                version=self.version,
+                has_tasks=any(one.broker.get_all_tasks() for one in lines),
+                has_list=any(one.is_list for one in lines),
+                on_redis=any(one.is_list or one.is_stream for one in lines),
+                is_worker=bool(workers),
+                has_gate=any(one.gate is not None for one in workers),
+                is_managed=is_managed(),
+            )
+        )
 
     def attach(self, agent: Agent) -> None:
-        """Makes the hooks; `boot` has the steps that call them."""
-        self.sending = SendHooks(agent, self.broker, self.source.key)
-        self.tasks = TaskHooks(self.sending, self.worker_name)
-        self.commands = Commands(self.tasks)
+        """`boot` adds the brokers, and has the steps that call their hooks."""
+        key = self.source.key
+        self.actions = {
+            **Commands(agent, key, self.choose).actions,
+            **QueueCommands(agent, key, self.choose).actions,
+            **WorkerCommands(self.worker_name, lambda: self.lines).actions,
+        }
         agent.recorder.declare_source(
-            sources.seen(self.name, self.source, self.version, time.time_ns() // 1_000)
+            sources.seen("taskiq", self.source, self.version, time.time_ns() // 1_000)
         )
         if agent.config.capture_args:
             agent.seals.preload()
 
+    def add(self, agent: Agent, broker: Any, role: str) -> Line:
+        """One more broker. The caller keeps the line as long as the broker."""
+        line = Line(agent, broker, role, self.source.key, self.worker_name)
+        self._lines[line] = None
+        return line
+
     def detach(self) -> None:
-        """Takes our middleware out of the broker."""
-        others = [one for one in self.broker.middlewares if not hasattr(one, "boot")]
-        self.broker.middlewares = others
+        """Takes our middleware out of the brokers."""
+        for line in self.lines:
+            line.detach()
+        self._lines.clear()
 
     def info(self) -> wire.EngineInfo:
         """Read anew each time: modules may declare tasks late."""
-        is_worker = self.role == "worker"
-        queue = taskiq_source.queue_of(self.broker, {})
+        lines = self.lines
+        listening = [one for one in lines if one.role == "worker"]
+        names = {name for one in lines for name in one.broker.get_all_tasks()}
+        roles = [one.role for one in lines] or ["producer"]
         return wire.EngineInfo(
-            engine=self.name,
+            engine="taskiq",
             version=self.version,
             source=self.source.key,
-            role=self.role,
-            worker=self.worker_name if is_worker else "",
-            pool="asyncio" if is_worker else "",
-            queues=(queue,) if is_worker and queue else (),
+            role=max(roles, key=_ROLES.index),
+            worker=self.worker_name if listening else "",
+            pool="asyncio" if listening else "",
+            queues=tuple(sorted({queue for one in listening for queue in one.queues})),
             capabilities=self.capabilities(),
-            tasks=tuple(sorted(self.broker.get_all_tasks())[:MAX_TASK_NAMES]),
+            tasks=tuple(sorted(names)[:MAX_TASK_NAMES]),
         )
+
+    def choose(self, command: wire.CommandBody) -> Line:
+        """The broker that a command is for: it runs the task, else has the queue, else knows the
+        name; the oldest of several."""
+        lines = [one for one in self.lines if one.is_running] or self.lines
+        if not lines:
+            raise CommandRefused("error", "This process uses the broker of that task no more.")
+        queue = command.queue
+        if command.verb in ("submit", "edit"):
+            queue = command.details.queue or queue
+
+        def fits(line: Line) -> tuple[bool, bool, bool]:
+            return (
+                command.task_id in line.tasks.running,
+                queue in line.queues,
+                bool(command.task_name) and line.broker.find_task(command.task_name) is not None,
+            )
+
+        return max(lines, key=fits)
 
     def execute(self, command: wire.CommandBody, call: bytes) -> wire.CommandDone:
         """Carries out a permitted command."""
-        self.commands.loop = self.loop
-        if command.verb == "retry":
-            return self.commands.retry(command, call)
-        if command.verb == "cancel":
-            return self.commands.cancel(command)
-        reason = {one.verb: one.reason for one in _CAPABILITIES}.get(command.verb, _NOT_YET)
-        raise CommandRefused("unsupported", f"`{command.verb}`: {reason}")
+        if not self.actions:
+            raise CommandRefused("error", "The taskiq adapter is not attached.")
+        said = next((one for one in self.capabilities() if one.verb == command.verb), None)
+        if said is not None and said.how == "none":
+            raise CommandRefused("unsupported", f"`{command.verb}`: {said.reason}")
+        return carry_out(self.actions, command, call)

@@ -12,7 +12,9 @@ from taskiq.abc.middleware import TaskiqMiddleware
 from queuedeck_agent import agent as agents
 from queuedeck_agent.engines.patches import Patches
 from queuedeck_agent.engines.taskiq import run as taskiq_run
+from queuedeck_agent.engines.taskiq import source as taskiq_source
 from queuedeck_agent.engines.taskiq.adapter import TaskiqEngine
+from queuedeck_agent.engines.taskiq.line import Line
 from queuedeck_agent.engines.taskiq.run import Delivery
 from queuedeck_agent.guard import contained
 
@@ -20,37 +22,37 @@ Start = Callable[[], "agents.Agent | None"]
 
 STOP_S = 1.0
 """What a worker waits for at its end while the last events are sent; the rest is in the spool."""
+_finding = threading.Lock()
 PATCHES = Patches()
 """Of the classes of taskiq, in this process."""
 
 
 class Boot:
-    """For one broker: its adapter, once the broker is used."""
+    """For one broker: its line, once the broker is used."""
 
     def __init__(self, broker: Any, start: Start) -> None:
         self.broker = broker
-        self.engine: TaskiqEngine | None = None
+        self.line: Line | None = None
         self._start = start
         self._lock = threading.Lock()
 
     @contained
-    def ready(self, role: str) -> TaskiqEngine | None:
+    def ready(self, role: str) -> Line | None:
         """Starts agent and adapter at the first call; called on the broker's event loop."""
         with self._lock:
             agent = self._start()
             if agent is None:
                 return None
-            engine = self.engine
-            if engine is None:
-                engine = TaskiqEngine(self.broker, role)
-                engine.attach(agent)
-                self.engine = engine
-            if engine.role != "worker":
-                engine.role = role
-            engine.loop = asyncio.get_running_loop()
+            engine = _engine_for(agent, self.broker)
+            line = self.line
+            if line is None:
+                line = self.line = engine.add(agent, self.broker, role)
+            if line.role != "worker":
+                line.role = role
+            line.loop = asyncio.get_running_loop()
             agent.register(engine)
             agent.start_link(role)
-            return engine
+            return line
 
     def role(self) -> str:
         """What taskiq says this process is."""
@@ -83,16 +85,16 @@ class Hooks(TaskiqMiddleware):
 
     @contained
     def _before(self, message: Any) -> None:
-        engine = self.boot.engine or self.boot.ready(self.boot.role())
-        if engine is not None:
-            engine.loop = asyncio.get_running_loop()
-            engine.sending.before(message)
+        line = self.boot.line or self.boot.ready(self.boot.role())
+        if line is not None:
+            line.loop = asyncio.get_running_loop()
+            line.sending.before(message)
 
     @contained
     def post_send(self, message: Any) -> None:
         """The broker took the message."""
-        if self.boot.engine is not None:
-            self.boot.engine.sending.after(message)
+        if self.boot.line is not None:
+            self.boot.line.sending.after(message)
 
     def pre_execute(self, message: Any) -> Any:
         """The worker knows the task."""
@@ -139,21 +141,35 @@ def follow(broker: Any, start: Start) -> Boot | None:
 
 
 def _follow_receivers() -> None:
-    """Steps around two methods of the receiver, the class that the option `--receiver` replaces.
+    """Steps around methods of the receiver, the class that the option `--receiver` replaces.
 
     Middlewares never see unknown tasks, cannot skip a task, and run before or after the retry
     middlewares, depending on the version; `run_task` has returned when all of them are through.
     """
     from taskiq.receiver.receiver import Receiver
 
+    PATCHES.wrap(Receiver, "listen", _listening)
     PATCHES.wrap(Receiver, "callback", _delivered)
     PATCHES.wrap(Receiver, "run_task", _told)
 
 
+def _listening(original: Callable[..., Any]) -> Callable[..., Any]:
+    """A receiver that an application starts beside a web server: the broker's `startup` was called
+    before, for sending, or is not called at all."""
+
+    async def listen(self: Any, *args: Any, **named: Any) -> Any:
+        hooks = _hooks_of(self.broker)
+        if hooks is not None:
+            hooks.boot.ready("worker")
+        return await original(self, *args, **named)
+
+    return listen
+
+
 def _delivered(original: Callable[..., Any]) -> Callable[..., Any]:
     async def callback(self: Any, message: Any, *args: Any, **named: Any) -> Any:
-        engine = _engine_of(self.broker)
-        if engine is None:
+        line = _line_of(self.broker)
+        if line is None:
             return await original(self, message, *args, **named)
         delivery = Delivery()
         token = taskiq_run.delivery.set(delivery)
@@ -166,28 +182,29 @@ def _delivered(original: Callable[..., Any]) -> Callable[..., Any]:
         finally:
             taskiq_run.delivery.reset(token)
             if not delivery.ran:
-                engine.tasks.undelivered(delivery, message, error)
+                line.tasks.undelivered(delivery, message, error)
 
     return callback
 
 
 def _told(original: Callable[..., Any]) -> Callable[..., Any]:
     async def run_task(self: Any, target: Any, message: Any, *args: Any, **named: Any) -> Any:
-        engine = _engine_of(self.broker)
-        run = None if engine is None else engine.tasks.begin(message)
-        if engine is None or run is None:
+        line = _line_of(self.broker)
+        run = None if line is None else line.tasks.begin(message)
+        if line is None or run is None:
             return await original(self, target, message, *args, **named)
         if run.skipped:
             return _skipped(message)
         token = taskiq_run.current.set(run)
+        run.target, run.coroutine = target, asyncio.current_task()
         try:
             result = await original(self, target, message, *args, **named)
         except BaseException as error:
-            engine.tasks.broke(run, error)
+            line.tasks.broke(run, error)
             raise
         finally:
             taskiq_run.current.reset(token)
-        engine.tasks.ended(run, message, result)
+        line.tasks.ended(run, message, result)
         return result
 
     return run_task
@@ -208,9 +225,24 @@ def _skipped(message: Any) -> Any:
     )
 
 
-def _engine_of(broker: Any) -> TaskiqEngine | None:
+def _line_of(broker: Any) -> Line | None:
     """None for brokers that are not followed, and where the agent could not start."""
-    for one in broker.middlewares:
-        if type(one) is Hooks:
-            return one.boot.engine or one.boot.ready("worker")
-    return None
+    hooks = _hooks_of(broker)
+    return None if hooks is None else hooks.boot.line or hooks.boot.ready("worker")
+
+
+def _hooks_of(broker: Any) -> Hooks | None:
+    return next((one for one in broker.middlewares if type(one) is Hooks), None)
+
+
+def _engine_for(agent: "agents.Agent", broker: Any) -> TaskiqEngine:
+    """The one adapter of a source, whichever of its brokers is used first."""
+    source = taskiq_source.find_source(broker)
+    with _finding:
+        for one in agent.engines:
+            if isinstance(one, TaskiqEngine) and one.source.key == source.key:
+                return one
+        engine = TaskiqEngine(source)
+        engine.attach(agent)
+        agent.register(engine)
+        return engine

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The tasks of a taskiq broker."""
+"""The tasks of taskiq brokers."""
 
 import inspect
 from typing import Any
@@ -10,7 +10,10 @@ from queuedeck_agent.engines.taskiq import source as taskiq_source
 
 def registered(engine: Any) -> list[Registered]:
     """Limits are labels; what taskiq's dependencies fill in is no argument of the caller's."""
-    broker = engine.broker
+    return list({one.name: one for broker in engine.brokers[::-1] for one in _of(broker)}.values())
+
+
+def _of(broker: Any) -> list[Registered]:
     return [
         Registered(
             name=str(name),

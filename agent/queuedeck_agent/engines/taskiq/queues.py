@@ -15,19 +15,51 @@ _PLAIN = frozenset({"JSONSerializer", "ORJSONSerializer", "MSGPackSerializer", "
 
 
 def refusal(engine: Any) -> str:
-    """Why the queues of this broker cannot be counted; or nothing."""
-    broker = engine.broker
-    if not (_has_list(broker) or _has_stream(broker)):
-        return f"taskiq's queues are counted on Redis; this broker is a {type(broker).__name__}."
-    return redis_reader.refusal(vars(broker).get("connection_pool"))
+    """Why the queues of these brokers cannot be counted; or nothing."""
+    brokers = engine.brokers
+    known = [one for one in brokers if _has_list(one) or _has_stream(one)]
+    if not known:
+        kind = type(brokers[0]).__name__ if brokers else "broker that nobody uses now"
+        return f"taskiq's queues are counted on Redis; this broker is a {kind}."
+    return redis_reader.refusal(vars(known[0]).get("connection_pool"))
 
 
-def open_reader(engine: Any) -> "OnList | OnStream":
+def open_reader(engine: Any) -> "Reader":
     """Nothing is opened before the first question. The application's event loop takes no part."""
-    client = redis_reader.open_client(engine.broker.connection_pool)
-    if _has_stream(engine.broker):
-        return OnStream(client, str(engine.broker.consumer_group_name))
-    return OnList(client, engine.broker)
+    known = [one for one in engine.brokers if _has_list(one) or _has_stream(one)]
+    return Reader(redis_reader.open_client(known[0].connection_pool), known)
+
+
+class Reader(RedisReader):
+    """Lists and streams of one Redis; what no broker names is a list where there are any."""
+
+    def __init__(self, client: Any, brokers: "list[Any]") -> None:
+        super().__init__(client)
+        streams = [one for one in brokers if _has_stream(one)]
+        lists = [one for one in brokers if _has_list(one)]
+        self.groups = {
+            str(name): str(one.consumer_group_name)
+            for one in streams[::-1]
+            for name in (one.queue_name, *(getattr(one, "additional_streams", None) or ()))
+        }
+        self.on_list = OnList(client, lists[0]) if lists else None
+        self.group = str(streams[0].consumer_group_name) if streams else ""
+
+    def read(self, names: "tuple[str, ...]") -> "list[wire.QueueDepth]":
+        """Two round trips for each kind."""
+        named = dict.fromkeys(names) if self.on_list is None else self.groups
+        by_group: dict[str, list[str]] = {}
+        for name in names:
+            if name in named:
+                by_group.setdefault(self.groups.get(name, self.group), []).append(name)
+        found = [
+            depth
+            for group, streams in by_group.items()
+            for depth in OnStream(self.client, group).read(tuple(streams))
+        ]
+        if self.on_list is not None:
+            found += self.on_list.read(tuple(one for one in names if one not in self.groups))
+        return found
 
 
 class OnList(RedisReader):

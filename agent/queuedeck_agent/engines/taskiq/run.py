@@ -36,8 +36,8 @@ class Run:
     """One execution in this process."""
 
     __slots__ = (
-        "attempt", "captured", "exception", "labels", "name", "requeues", "resent", "skipped",
-        "stamp", "started_ns", "task_id",
+        "attempt", "captured", "coroutine", "exception", "labels", "name", "requeues", "resent",
+        "skipped", "stamp", "started_ns", "target", "task_id", "terminated",
     )  # fmt: skip
 
     def __init__(self, message: Any) -> None:
@@ -53,6 +53,12 @@ class Run:
         self.resent = False
         self.skipped = False
         """It was cancelled while it waited, and must not run."""
+        self.target: Any = None
+        """The function itself."""
+        self.coroutine: Any = None
+        """The task of asyncio that it goes on in."""
+        self.terminated = False
+        """An operator had it stopped."""
         self.started_ns = time.monotonic_ns()
 
     @property

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Hooks of running a task: on the event loop of a worker process, so short and without I/O."""
 
+import asyncio
 import os
 import time
 import traceback
@@ -82,6 +83,8 @@ class TaskHooks:
             error = result.error
         if error is None:
             self._succeeded(run, result.return_value)
+        elif run.terminated and isinstance(error, asyncio.CancelledError):
+            self._cancelled(run, "terminated")
         elif number(message.labels.get(REQUEUES)) > run.requeues:
             run.resent = True
             self._retrying(run, "", _REQUEUED, "")
