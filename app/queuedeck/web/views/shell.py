@@ -14,6 +14,8 @@ class Place(msgspec.Struct, frozen=True):
     icon: str
     url: str
     current: bool
+    beside: bool
+    """Not about tasks themselves: below the line in the rail, under More on a phone."""
 
 
 class ProjectChoice(msgspec.Struct, frozen=True):
@@ -56,6 +58,9 @@ class Shell(msgspec.Struct, frozen=True, kw_only=True):
     pauses: tuple[PauseBanner, ...] = ()
 
 
+_BESIDE = frozenset({"Agents", "Connect", "Audit", "Storage"})
+
+
 def places(project: str, current: str, allowed: set[str]) -> tuple[Place, ...]:
     """The pages of this project that exist and that the user may open."""
     known = (
@@ -71,7 +76,9 @@ def places(project: str, current: str, allowed: set[str]) -> tuple[Place, ...]:
         ("Storage", "storage", urls.storage(project)),
     )
     return tuple(
-        Place(label, icon, url, label == current) for label, icon, url in known if label in allowed
+        Place(label, icon, url, label == current, label in _BESIDE)
+        for label, icon, url in known
+        if label in allowed
     )
 
 
