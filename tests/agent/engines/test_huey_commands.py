@@ -3,6 +3,7 @@
 
 import datetime
 import hashlib
+import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -73,7 +74,7 @@ def make_instance(tmp_path: Path) -> Iterator[MakeHuey]:
     made: list[Any] = []
 
     def make(kind: str) -> Any:
-        name = f"t{tmp_path.name.replace('_', '')}{kind}"
+        name = f"t{uuid.uuid4().hex[:10]}{kind}"
         if kind == "sqlite":
             made.append(SqliteHuey(name, filename=str(tmp_path / "huey.db")))
         elif kind == "priority":
