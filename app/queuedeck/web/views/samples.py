@@ -93,7 +93,10 @@ def sample_shell(theme: str = "") -> Shell:
         project="storefront",
         project_name="storefront",
         projects=(ProjectChoice("storefront", "storefront", True), ProjectChoice("b", "b", False)),
-        places=(Place("Tasks", "tasks", "#", True), Place("Agents", "workers", "#", False)),
+        places=(
+            Place("Tasks", "tasks", "#", True, False),
+            Place("Agents", "workers", "#", False, True),
+        ),
         user=UserView("ann@example.com", "AE", "owner"),
         pulse=Pulse(True, "14 agents connected", "Last event 1 s ago", "No event lost"),
         csrf_token="",
