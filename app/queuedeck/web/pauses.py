@@ -20,6 +20,7 @@ from queuedeck.entrance.types import AnyRequest
 from queuedeck.errors import Invalid
 from queuedeck.web import urls
 from queuedeck.web.answers import done
+from queuedeck.web.format import plural
 
 QUEUE_PATH = "/p/{project:str}/queues/{engine:str}/{source:str}/{queue:str}"
 
@@ -47,7 +48,7 @@ async def create_pause(
         services, access.project, asked, actor, reason=data.reason, for_s=_seconds(data.minutes)
     )
     of = len(held.workers)
-    text = f"Pause of {asked.name} requested of {of} workers. Each one's answer appears here."
+    text = f"Pause of {asked.name} requested of {plural(of, 'worker')}. Each one's answer appears here."
     return done(
         request, urls.queue(access.project.slug, engine, source, asked.name), text, "queued"
     )
