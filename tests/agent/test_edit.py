@@ -113,10 +113,14 @@ def test_one_changed_leaf_changes_only_itself(call: tuple[Any, Any], data: st.Da
     assert found == (expected["args"], expected["kwargs"])
 
 
+def merged_with_a_thing(given_bytes: bytes) -> Any:
+    return merged(given_bytes, [1], {"a": THING})
+
+
 @settings(deadline=None)
 @given(st.binary(max_size=60) | st.text(max_size=60).map(str.encode))
 def test_whatever_is_given_is_taken_or_refused(given_bytes: bytes) -> None:
-    for read in (entered, lambda one: merged(one, [1], {"a": THING})):
+    for read in (entered, merged_with_a_thing):
         try:
             call = read(given_bytes)
         except CommandRefused as refusal:
@@ -201,10 +205,13 @@ def test_cut_dict_may_lose_its_rest() -> None:
     assert merged(as_bytes({"args": [changed]}), [many], {}).args == [{**kept, "k0": "new"}]
 
 
+def pay(card: str, amount: int) -> None: ...
+
+
 def test_what_its_author_hides_stays_the_original() -> None:
     redaction = overrides.parse("tests.pay: card")
     overrides.configure(redaction.rules, redaction.doubts)
-    hidden = overrides.hidden_in(lambda card, amount: None, "tests.pay")
+    hidden = overrides.hidden_in(pay, "tests.pay")
     shown = shown_of([], {"card": "4000", "amount": 1}, hidden)
     shown["kwargs"]["amount"] = 2
     found = merged(as_bytes(shown), [], {"card": "4000", "amount": 1}, hidden)
