@@ -55,7 +55,12 @@ async def show_failure(
     found = await services.history.failure_group(access.project.id, number)
     if found is None:
         raise NotFound("There is no such failure in this project.")
-    view = failure_view(found, access.project.slug, services.clock())
+    view = failure_view(
+        found,
+        access.project.slug,
+        services.clock(),
+        may_retry=access.allows(Permission.RUN_OPERATIONS),
+    )
     shell = await frame(
         request, services, identity, access, title=view.group.exception, place="Errors"
     )

@@ -19,6 +19,7 @@ from queuedeck.entrance.guards import (
 )
 
 TASK = "/tasks/{engine}/{task_id}"
+OPERATIONS = "/operations"
 QUEUE = "/queues/{engine}/{source}/{queue}"
 WORKER = "/workers/{agent}/{source}"
 DECLARED = {
@@ -59,6 +60,13 @@ DECLARED = {
     "GET /api/v1/projects/{project}/trends/tasks": "tasks:read",
     "GET /api/v1/projects/{project}/errors": "tasks:read",
     "GET /api/v1/projects/{project}/errors/{group}": "tasks:read",
+    f"GET /api/v1/projects/{{project}}{OPERATIONS}": "tasks:read",
+    f"POST /api/v1/projects/{{project}}{OPERATIONS}": "operations:run",
+    f"POST /api/v1/projects/{{project}}{OPERATIONS}/preview": "operations:run",
+    f"GET /api/v1/projects/{{project}}{OPERATIONS}/{{operation_id}}": "tasks:read",
+    f"GET /api/v1/projects/{{project}}{OPERATIONS}/{{operation_id}}/tasks": "tasks:read",
+    f"GET /api/v1/projects/{{project}}{OPERATIONS}/{{operation_id}}/export/{{name}}": "tasks:read",
+    f"POST /api/v1/projects/{{project}}{OPERATIONS}/{{operation_id}}/{{button}}": "operations:run",
     "GET /api/v1/projects/{project}/queues": "tasks:read",
     f"GET /api/v1/projects/{{project}}{QUEUE}": "tasks:read",
     "GET /api/v1/projects/{project}/pauses": "tasks:read",
@@ -74,6 +82,12 @@ DECLARED = {
     f"POST /api/v1/projects/{{project}}{WORKER}/drains": "workers:control",
     f"POST /api/v1/projects/{{project}}{WORKER}/undrains": "workers:control",
     f"POST /api/v1/projects/{{project}}{WORKER}/restarts": "workers:control",
+    f"GET /p/{{project}}{OPERATIONS}": "tasks:read",
+    f"POST /p/{{project}}{OPERATIONS}": "operations:run",
+    f"GET /p/{{project}}{OPERATIONS}/preview": "operations:run",
+    f"GET /p/{{project}}{OPERATIONS}/{{operation_id}}": "tasks:read",
+    f"GET /p/{{project}}{OPERATIONS}/{{operation_id}}/{{part}}": "tasks:read",
+    f"POST /p/{{project}}{OPERATIONS}/{{operation_id}}/{{part}}": "operations:run",
     "GET /p/{project}/queues": "tasks:read",
     f"GET /p/{{project}}{QUEUE}": "tasks:read",
     f"POST /p/{{project}}{QUEUE}/pauses": "queues:pause",

@@ -14,11 +14,13 @@ from queuedeck.web import urls
 from queuedeck.web.format import Moment, count, moment_ago, moment_clock, plural
 from queuedeck.web.tracebacks import Trace, read_traceback
 from queuedeck.web.views.charts import Axis, Chart, Series, columns, percent, spark
+from queuedeck.web.views.operation_list import preview_url
 from queuedeck.web.views.taskline import TaskLine, task_line
 from queuedeck.web.views.words import Empty, Link, task_name
 
 RANGES = {"24h": ("24 h", 24), "7d": ("7 d", 7 * 24), "30d": ("30 d", 30 * 24), "all": ("All", 0)}
 DEFAULT_RANGE = "7d"
+_MOST_NAMES = 20
 _HOUR_US = 60 * MINUTE_US
 _ORDERS = {
     FailureOrder.LAST: "Last seen",
@@ -78,6 +80,8 @@ class FailureView(msgspec.Struct, frozen=True, kw_only=True):
     group: GroupLine
     back_url: str
     tasks_url: str
+    retry_url: str
+    """To the preview of an operation; empty for who may not."""
     chart: Chart
     shares: tuple[Shares, ...]
     sample: str
@@ -138,7 +142,9 @@ def group_line(group: FailureGroup, project: str, now_us: int) -> GroupLine:
     )
 
 
-def failure_view(found: FailureDetail, project: str, now_us: int) -> FailureView:
+def failure_view(
+    found: FailureDetail, project: str, now_us: int, *, may_retry: bool = False
+) -> FailureView:
     group = found.group
     short = group.exception.rpartition(".")[2]
     sample = found.sample
@@ -147,6 +153,7 @@ def failure_view(found: FailureDetail, project: str, now_us: int) -> FailureView
         group=group_line(group, project, now_us),
         back_url=urls.failures(project),
         tasks_url=urls.tasks(project, f"error:{_quoted(short)}") if short else "",
+        retry_url=_retry_url(found, project) if may_retry else "",
         chart=_course(found),
         shares=_shares(found, project),
         sample="" if sample is None else _told(found),
@@ -198,6 +205,18 @@ def _shares(found: FailureDetail, project: str) -> tuple[Shares, ...]:
 def _share(word: str, n: int, url: str, total: int) -> ShareLine:
     share = n / total if total else 0
     return ShareLine(word, url, f"{count(n)}, {percent(share)}", round(100 * share))
+
+
+def _retry_url(found: FailureDetail, project: str) -> str:
+    """Failed tasks of the same names with the same error type: the filter has no word for the
+    place in the code, so these can be more than the group.
+    """
+    group = found.group
+    names = ",".join(_quoted(name) for name, _ in group.names[:_MOST_NAMES])
+    if not group.exception or not names:
+        return ""
+    question = f"state:failed error:{_quoted(group.exception)} task:{names}"
+    return preview_url(project, verb="retry", q=question)
 
 
 def _quoted(value: str) -> str:

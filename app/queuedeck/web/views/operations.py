@@ -176,8 +176,9 @@ def _facts(operation: OperationSeen) -> tuple[tuple[str, str], ...]:
     facts = [("Asked by", operation.requested_by.partition(":")[2]), ("Rate", rate)]
     if operation.canary:
         words = {"trying": "being tried", "passed": "passed", "failed": "failed"}
-        told = words.get(operation.canary_state, "")
-        facts.append(("Go first", f"{plural(operation.canary, 'task')}, {told}"))
+        told = words.get(operation.canary_state, "") if operation.started_us else ""
+        text = plural(operation.canary, "task") + (f", {told}" if told else "")
+        facts.append(("Go first", text))
     if operation.changed_by:
         facts.append(("Last button", operation.changed_by.partition(":")[2]))
     if operation.started_us and operation.finished_us:
