@@ -118,8 +118,9 @@ def test_code_that_kills_its_process_kills_no_worker(linked: RqHarness) -> None:
 
 
 def test_json_worker_edits_and_submits_json(make: Make) -> None:
-    worker = make("worker", "--serializer", "json")
-    job = Queue(worker.queue, connection=worker.client, serializer="json").enqueue(ADD, 2, 3)
+    json_only = "rq.serializers.JSONSerializer"
+    worker = make("worker", "--serializer", json_only)
+    job = Queue(worker.queue, connection=worker.client, serializer=json_only).enqueue(ADD, 2, 3)
     started = worker.event(wire.TaskStarted, job.id)
     details = Details(args=b'{"args": [4, 5]}', queue=worker.queue)
     edited = worker.order("edit", job.id, ADD, started.sealed, details=details)
@@ -233,6 +234,18 @@ def test_requeue_asks_the_policy_about_each_job(far: Far) -> None:
     assert FAIL in done.effect
 
 
+@pytest.mark.parametrize("verb", ["cancel", "terminate", "move", "priority", "reconcile"])
+def test_name_is_the_jobs_own_not_that_of_the_command(far: Far, verb: str) -> None:
+    """A payload cannot be passed off as another's, nor can a description."""
+    far.commander.agent.policy.tasks = ("*.add",)
+    job = far.queue.enqueue(FAIL, "x", description=f"{ADD}(1, 1)")
+    details = Details(queue="elsewhere", priority=1)
+    with pytest.raises(CommandRefused, match=FAIL) as refusal:
+        far.execute(verb, job.id, ADD, details=details)
+    assert refusal.value.code == "refused"
+    assert (far.ids(), job.get_status()) == ([job.id], "queued")
+
+
 # --- A queue ---
 
 
@@ -265,9 +278,8 @@ def test_purge_does_not_touch_a_job_that_runs(far: Far) -> None:
 
 
 def test_purge_of_many(far: Far) -> None:
-    with far.harness.client.pipeline() as pipeline:
-        sent = {far.queue.enqueue(ADD, n, n, pipeline=pipeline).id for n in range(2500)}
-        pipeline.execute()
+    datas = [Queue.prepare_data(ADD, (n, n)) for n in range(2500)]
+    sent = {job.id for job in far.queue.enqueue_many(datas)}
     done = far.execute("purge")
     assert (done.affected, done.verified, far.ids()) == (2500, True, [])
     assert {one.task_id for one in far.commander.events(wire.TaskCancelled)} == sent

@@ -112,6 +112,16 @@ class RqEngine:
         )
 
     @property
+    def doubt(self) -> str:
+        """A sentence while the worker was not seen to come by its gate."""
+        if self.gate is None or self.gate.is_passed:
+            return ""
+        return (
+            " The worker has not asked for a job by RQ's own `dequeue_any` yet: a class of your "
+            "own that never does is not held back."
+        )
+
+    @property
     def serializer(self) -> Any:
         """The application's own: the worker's, or that of the jobs which this process enqueues."""
         from rq.serializers import DefaultSerializer

@@ -12,7 +12,7 @@ from queuedeck_agent.engines.commands import Action, done, stays, within
 from queuedeck_agent.engines.patches import unwrapped
 from queuedeck_agent.engines.rq import call as rq_call
 from queuedeck_agent.engines.rq import known, making, scripts, sending
-from queuedeck_agent.engines.rq.publish import attempt_of, name_of, status_of
+from queuedeck_agent.engines.rq.publish import attempt_of, status_of
 from queuedeck_agent.errors import CommandRefused
 
 if TYPE_CHECKING:
@@ -80,7 +80,7 @@ class Commands:
             return self._terminate(command, job)
         if status not in WAITING:
             raise CommandRefused("error", f"The job is {status or 'not in a queue'}: it has ended.")
-        attempt, name = attempt_of(job), name_of(job) or command.task_name
+        attempt, name = attempt_of(job), known.name_in(job)
         unwrapped(type(job).cancel)(job)
         if not stays(lambda: self._status(job) == "canceled", STAYS_CANCELLED_S):
             raise CommandRefused(
@@ -95,7 +95,8 @@ class Commands:
         return done(command, "Taken out of its queue; RQ keeps it as cancelled.")
 
     def fetch(self, job_id: str) -> Any:
-        """The job, its call not deserialised. Raises `CommandRefused` when it is gone."""
+        """The job, its call not deserialised. Raises `CommandRefused` when it is gone, or of a name
+        that the host does not allow: what a command says of an id may be a lie."""
         from rq.exceptions import NoSuchJobError
         from rq.job import Job
 
@@ -103,12 +104,14 @@ class Commands:
         kind: Any = worker.job_class if worker is not None else Job
         serializer = self.engine.serializer
         try:
-            return kind.fetch(job_id, connection=self.connection, serializer=serializer)
+            job = kind.fetch(job_id, connection=self.connection, serializer=serializer)
         except NoSuchJobError:
             raise CommandRefused(
                 "error",
                 "Redis does not have this job any more: it has ended, expired or was deleted.",
             ) from None
+        self.agent.policy.check_task(known.name_in(job))
+        return job
 
     def _enter(self, command: wire.CommandBody) -> wire.CommandDone:
         engine, name = self.engine, command.task_name

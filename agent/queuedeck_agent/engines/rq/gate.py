@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from queuedeck_agent.engines.rq import scripts
 from queuedeck_agent.engines.rq import stamp as rq_stamp
-from queuedeck_agent.guard import contained
+from queuedeck_agent.guard import contained, let_through
 
 if TYPE_CHECKING:
     from queuedeck_agent.agent import Agent
@@ -30,6 +30,8 @@ class Gate:
 
     def __init__(self, agent: "Agent", source: str, connection: Any) -> None:
         self.drained = False
+        self.is_passed = False
+        """The worker has come by, so it is known to be held back here."""
         self.in_burst = False
         """The worker ends when its queues are empty."""
         self.names: set[str] = set()
@@ -37,54 +39,80 @@ class Gate:
         self._paused = agent.paused
         self._source = source
         self._connection = connection
+        _let_stops_through()
 
     def take(self, dequeue: Dequeue, queues: list[Any], timeout: "int | None") -> Any:
         """What RQ's `dequeue_any` gives and raises; of the queues that may be taken from."""
-        from rq.exceptions import DequeueTimeout
-
+        self.is_passed = True
         self.in_burst = timeout is None
         until = time.monotonic() + (timeout or 0)
-        left = timeout
-        while True:
-            found = None
-            ready = [one for one in queues if not self.closes(one.name)]
-            whole = len(ready) == len(queues)
-            try:
-                if ready:
-                    found = self._dequeue(dequeue, ready, left, whole)
-            except DequeueTimeout:
-                if whole:
-                    raise
-            if found is not None and (
-                not self.closes(found[1].name) or not self._gives_back(*found)
-            ):
-                self._note(found[0])
+        for one in queues:
+            if self.closes(one.name):
+                break
+        else:
+            found = dequeue(queues, timeout)
+            if not self._keeps_back(found):
                 return found
-            if timeout is None and found is None:
-                return None
-            left = None if timeout is None else math.ceil(until - time.monotonic())
-            if left is not None and left <= 0:
-                raise DequeueTimeout(timeout, [one.key for one in queues])
-            if not ready:
-                time.sleep(LOOK_AGAIN_S)
+        return self._take_from_open(dequeue, queues, timeout, until)
 
     def closes(self, queue: str) -> bool:
         """Whether nothing may be taken from this queue now."""
         return self.drained or (self._source, queue) in self._paused
 
-    def _dequeue(self, dequeue: Dequeue, ready: list[Any], left: "int | None", whole: bool) -> Any:
+    def _take_from_open(
+        self, dequeue: Dequeue, queues: list[Any], timeout: "int | None", until: float
+    ) -> Any:
+        """Until the time is up, or, in burst mode, nothing is left to be taken."""
+        from rq.exceptions import DequeueTimeout
+
+        while True:
+            ready = [one for one in queues if not self.closes(one.name)]
+            try:
+                left = None if timeout is None else math.ceil(until - time.monotonic())
+                found = self._dequeue(dequeue, ready, left, len(queues)) if ready else None
+            except DequeueTimeout:
+                pass
+            else:
+                if found is not None and not self._keeps_back(found):
+                    return found
+                if found is None and timeout is None:
+                    return None
+            if timeout is not None and time.monotonic() >= until:
+                raise DequeueTimeout(timeout, [one.key for one in queues])
+            if not ready:
+                time.sleep(LOOK_AGAIN_S)
+
+    def _dequeue(self, dequeue: Dequeue, ready: list[Any], left: "int | None", several: int) -> Any:
         """While something is closed it waits for a second at most: it may be opened."""
-        if whole:
-            return dequeue(ready, left)
+        if len(ready) == several:
+            return dequeue(ready, None if left is None else max(1, left))
         if len(ready) == 1:
             # From a single queue RQ takes by way of an intermediate one, which a worker that has
             # several never clears: the job would be given up as stuck there, though it has ended.
             ready = ready * 2
         return dequeue(ready, None if left is None else 1)
 
+    def _keeps_back(self, found: Any) -> bool:
+        """Whether the job was put back, because its queue was closed meanwhile."""
+        if found is None:
+            return False
+        job, queue = found
+        if self.closes(queue.name) and self._gives_back(job, queue):
+            return True
+        self._note(job)
+        return False
+
     def _gives_back(self, job: Any, queue: Any) -> bool:
         """A worker that waited at the queue when it was paused: its job goes back to the front, as
         if it had not been taken. If Redis cannot be asked the job runs, for it must not be lost."""
+        try:
+            return bool(self._tries_to_give_back(job, queue))
+        except BaseException:  # RQ stops a worker by raising this in the handler of a signal
+            contained(self._give_back)(job, queue, 1)
+            raise
+
+    @contained
+    def _tries_to_give_back(self, job: Any, queue: Any) -> bool:
         from redis.exceptions import ConnectionError as NoConnection
         from redis.exceptions import RedisError, TimeoutError
 
@@ -98,9 +126,6 @@ class Gate:
             except RedisError as error:
                 log.warning("Job %s could not be put back, so it runs: %s", job.id, error)
                 return False
-            except BaseException:  # a signal: RQ stops the worker from within its handler
-                self._give_back(job, queue, 1)
-                raise
         return False
 
     def _give_back(self, job: Any, queue: Any, tried: int) -> None:
@@ -112,3 +137,13 @@ class Gate:
         stamp = rq_stamp.get(job)
         if stamp is not None and stamp.name and len(self.names) < MOST_NAMES:
             self.names.add(stamp.name)
+
+
+def _let_stops_through() -> None:
+    """What RQ raises in the handler of a signal. In older versions it is in `rq.worker`."""
+    from rq import exceptions, worker
+
+    for module in (exceptions, worker):
+        kind = vars(module).get("StopRequested")
+        if kind is not None:
+            let_through(kind)

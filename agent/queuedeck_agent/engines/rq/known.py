@@ -14,6 +14,7 @@ import msgspec
 
 from queuedeck_agent.engines.rq import plain, scripts
 from queuedeck_agent.engines.rq import stamp as rq_stamp
+from queuedeck_agent.engines.rq.publish import name_of
 from queuedeck_agent.errors import CommandRefused
 
 if TYPE_CHECKING:
@@ -49,6 +50,13 @@ def check(agent: "Agent", engine: "RqEngine", name: str, queues: Iterable[str]) 
     )
 
 
+def name_in(job: Any) -> str:
+    """The function of a job that was read from Redis: by its payload where that is plain, else as
+    our own stamp or RQ's description has it."""
+    call = plain.of(vars(job).get("_data"))
+    return call.name if call is not None else name_of(job)
+
+
 def _names(connection: Any, queues: Iterable[str]) -> set[str]:
     """What the newest jobs of these queues are, by their stamps; running ones by themselves."""
     with connection.pipeline(transaction=False) as pipeline:
@@ -57,9 +65,10 @@ def _names(connection: Any, queues: Iterable[str]) -> set[str]:
             for registry in _REGISTRIES:
                 pipeline.zrevrange(f"rq:{registry}:{queue}", 0, _NEWEST - 1)
         lists = pipeline.execute()
-    ids = {member.decode() for members in lists for member in members}
+    ids = {scripts.text(member) for members in lists for member in members}
     # Since RQ 2.0 a job that runs stands there with the id of its execution.
-    running = {member.decode().partition(":")[0] for members in lists[1::7] for member in members}
+    wip = [member for members in lists[1 :: 1 + len(_REGISTRIES)] for member in members]
+    running = {scripts.text(member).partition(":")[0] for member in wip}
     with connection.pipeline(transaction=False) as pipeline:
         for job in (ids := sorted(ids | running)):
             pipeline.hget(f"{scripts.JOB}{job}", rq_stamp.FIELD)

@@ -10,9 +10,8 @@ from queuedeck_agent import wire
 from queuedeck_agent.agent import Agent
 from queuedeck_agent.engines.commands import Action, done, reconciled
 from queuedeck_agent.engines.patches import unwrapped
-from queuedeck_agent.engines.rq import scripts, sending
+from queuedeck_agent.engines.rq import known, scripts, sending
 from queuedeck_agent.engines.rq import stamp as rq_stamp
-from queuedeck_agent.engines.rq.publish import name_of
 from queuedeck_agent.errors import CommandRefused
 
 if TYPE_CHECKING:
@@ -124,6 +123,7 @@ class Places:
             where = "Redis does not have the job: it has ended and expired, or was deleted."
             found = reconciled("gone", where)
         else:
+            self._fetch(command.task_id)
             where = self._where(command.task_id, seen)
             found = reconciled(_STATES.get(seen.status, seen.status), where)
         return done(command, where, found=found)
@@ -134,11 +134,10 @@ class Places:
         return Seen(key, *map(scripts.text, fields))
 
     def _waiting(self, job_id: str) -> Seen:
+        self._fetch(job_id)
         seen = self._seen(job_id)
-        if not seen.status:
-            raise CommandRefused("error", "Redis does not have this job any more.")
         if seen.status not in ("queued", "scheduled", "deferred"):
-            raise CommandRefused("error", f"The job does not wait any more: it is {seen.status}.")
+            raise CommandRefused("error", f"The job does not wait: it is {seen.status or 'gone'}.")
         return seen
 
     def _requeue(self, job_id: str) -> None:
@@ -146,8 +145,7 @@ class Places:
         from rq import Queue
 
         job = self._fetch(job_id)
-        name = name_of(job)
-        self.agent.policy.check_task(name)
+        name = known.name_in(job)
         failed = f"rq:failed:{job.origin}"
         queue = Queue(job.origin, connection=self.connection, serializer=job.serializer)
         at_us = time.time_ns() // 1_000
@@ -209,13 +207,23 @@ class Places:
         )
 
     def _place_in(self, queue: str, job_id: str) -> str:
-        ids = self.connection.lrange(f"{scripts.QUEUE}{queue}", 0, -1)
-        if job_id.encode() in ids:
-            return f"In `{queue}`, with {ids.index(job_id.encode())} before it."
-        between = self.connection.lrange(f"{scripts.QUEUE}{queue}:intermediate", 0, -1)
-        if job_id.encode() in between:
+        before = self._index(f"{scripts.QUEUE}{queue}", job_id)
+        if before >= 0:
+            return f"In `{queue}`, with {before} before it."
+        if self._index(f"{scripts.QUEUE}{queue}:intermediate", job_id) >= 0:
             return f"A worker has just taken it from `{queue}`, or died in that moment."
         return f"Said to be queued, but not in `{queue}`: no worker will find it there."
+
+    def _index(self, key: str, job_id: str) -> int:
+        """Where it is in a list; -1 if it is not."""
+        from redis.exceptions import ResponseError
+
+        try:
+            found = self.connection.execute_command("LPOS", key, job_id)
+        except ResponseError:  # a Redis before 6.0.6
+            ids = [scripts.text(one) for one in self.connection.lrange(key, 0, -1)]
+            found = ids.index(job_id) if job_id in ids else None
+        return -1 if found is None else int(found)
 
     def _running(self, seen: Seen) -> str:
         heard = scripts.text(self.connection.hget(f"rq:worker:{seen.worker}", "last_heartbeat"))

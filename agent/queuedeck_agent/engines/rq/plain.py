@@ -29,11 +29,19 @@ class _NoCode(pickle.Unpickler):
 
 def read(stored: Any) -> PlainCall | None:
     """The call in a job's field `data`; None where it is not plain, too large or damaged."""
+    inflate = zlib.decompressobj()
     try:
-        inflate = zlib.decompressobj()
         raw = inflate.decompress(stored, MAX_BYTES)
-        if inflate.unconsumed_tail or not raw:
-            return None
+    except (zlib.error, TypeError):
+        return None
+    return None if inflate.unconsumed_tail else of(raw)
+
+
+def of(raw: Any) -> PlainCall | None:
+    """The same of a payload that is inflated already."""
+    if not isinstance(raw, bytes) or not 0 < len(raw) <= MAX_BYTES:
+        return None
+    try:
         # Only these two begin so; an application's own serializer is the application's business.
         if raw[0] == pickle.PROTO[0]:
             parts: Any = _NoCode(io.BytesIO(raw)).load()

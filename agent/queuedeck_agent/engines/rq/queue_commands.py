@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from queuedeck_agent.engines.rq.adapter import RqEngine
 
 DEFAULT_AMOUNT = 20
-AT_ONCE = 1_000
-"""Jobs that one step of a purge takes: some milliseconds of Redis."""
+AT_ONCE = 200
+"""Jobs that one step of a purge takes: others wait for Redis no longer than some milliseconds."""
 MOST_TOLD = 100_000
 _MAX_ERROR = 500
 _FIELDS = ("queuedeck", "description", "enqueued_at", "ended_at", "status", "exc_info")
@@ -111,15 +111,20 @@ class QueueCommands:
             text = f"The pause could not be kept for workers that start later ({error})."
             raise CommandRefused("error", text) from None
         end = f"for {details.for_s} s" if details.for_s > 0 else "until it is resumed"
-        worker = self.engine.worker
+        worker, is_kept = self.engine.worker, self.agent.spool.folder is not None
+        others = ", nor do the other workers with the agent on this host"
         effect = (
-            f"The worker {worker.name} takes nothing more from `{queue}` {end}, nor do the other "
-            "workers with the agent on this host; those without it still do. What runs goes on. A "
-            "job that a worker takes while it still waits at the queue goes back to the front."
+            f"The worker {worker.name} takes nothing more from `{queue}` {end}"
+            f"{others if is_kept else ''}; workers without the agent still do. What runs goes on. "
+            "A job that a worker takes while it still waits at the queue goes back to the front."
         )
+        if not is_kept:
+            effect += " This host has no spool folder: a restart of the worker ends the pause."
         if queue not in self.engine.queue_names:
             effect += " This worker does not serve that queue."
-        return done(command, effect, verified=(source, queue) in paused)
+        effect += self.engine.doubt
+        is_held = (source, queue) in paused and not self.engine.doubt
+        return done(command, effect, verified=is_held)
 
     def resume(self, command: wire.CommandBody, _: bytes) -> wire.CommandDone:
         """They take from it again."""
@@ -180,7 +185,7 @@ class QueueCommands:
         calls = [plain.read(row["data"]) if row["data"] else None for row in rows]
         shown = making.shown(calls, self.engine.has_horses)
         return [
-            msgspec.structs.replace(one, name=one.name or (call.name if call else ""), args=args)
+            msgspec.structs.replace(one, name=call.name if call else one.name, args=args)
             for one, call, args in zip(found, calls, shown, strict=True)
         ]
 

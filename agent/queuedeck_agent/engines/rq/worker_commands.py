@@ -45,7 +45,9 @@ class WorkerCommands:
         return done(
             command,
             f"{name} takes no further jobs until it is told to, or restarts; what runs goes on. A "
-            "job that it takes while it still waits at a queue goes back to the front.",
+            "job that it takes while it still waits at a queue goes back to the front."
+            + self.engine.doubt,
+            verified=not self.engine.doubt,
         )
 
     def undrain(self, command: wire.CommandBody, _: bytes) -> wire.CommandDone:
