@@ -119,7 +119,7 @@ async def fill(server: Server, tasks: int, days: int) -> list[str]:
             kept += some[:: max(1, tasks // 2_000)]
             events: list[wire.AnyEvent | Poison] = [
                 wire.SourceSeen(newest, SOURCE, "celery", "redis://localhost:6379/0"),
-                *_lives(numbers, some, newest - (tasks - begin) * step, step, tasks),
+                *lives(numbers, some, newest - (tasks - begin) * step, step, tasks),
             ]
             last = first + len(events) - 1
             await history.record(
@@ -131,9 +131,10 @@ async def fill(server: Server, tasks: int, days: int) -> list[str]:
     return kept
 
 
-def _lives(
+def lives(
     numbers: range, ids: list[str], at: int, step: int, tasks: int
 ) -> Iterator[wire.AnyEvent]:
+    """The events of finished tasks, one after the other in time; a few have a rare word."""
     arguments = standard_arguments()
     for index, (number, task_id) in enumerate(zip(numbers, ids, strict=True)):
         shown, begin = arguments, at + index * step

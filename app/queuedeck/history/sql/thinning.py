@@ -13,7 +13,7 @@ from queuedeck.history.sql.days import DAY_SHIFT
 from queuedeck.history.sql.packed import PAYLOAD_BITS
 from queuedeck.history.sql.upkeep import uncount
 
-THIN_TASKS = 1_000
+THIN_TASKS = 500
 """So many tasks are taken in one step."""
 
 
@@ -80,10 +80,11 @@ class Thinning:
         )
 
     def _drop_payloads_of(self, day: int, found: list[int]) -> None:
-        bounds = [(n << PAYLOAD_BITS, (n + 1) << PAYLOAD_BITS) for n in found]
+        runs = _runs(found)
+        bounds = [(low << PAYLOAD_BITS, high << PAYLOAD_BITS) for low, high in runs]
         for table in ("call", "outcome"):
             self._db.executemany(f"DELETE FROM {table}_{day} WHERE id >= ? AND id < ?", bounds)  # noqa: S608
-        self._db.executemany(f"DELETE FROM spare_{day} WHERE n = ?", [(n,) for n in found])  # noqa: S608
+        self._db.executemany(f"DELETE FROM spare_{day} WHERE n >= ? AND n < ?", runs)  # noqa: S608
 
     def _some(self, day: int, project: int, low: int) -> list[int]:
         """The next tasks of the project, in the order of their `n`."""
@@ -92,3 +93,14 @@ class Thinning:
             (project, low),
         )
         return [row[0] for row in rows]
+
+
+def _runs(found: list[int]) -> list[tuple[int, int]]:
+    """(first, behind the last) of those that follow one another: mostly few, often one."""
+    runs: list[tuple[int, int]] = []
+    for n in found:
+        if runs and runs[-1][1] == n:
+            runs[-1] = (runs[-1][0], n + 1)
+        else:
+            runs.append((n, n + 1))
+    return runs
