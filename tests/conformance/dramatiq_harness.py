@@ -9,7 +9,6 @@ import dramatiq
 from dramatiq.message import Message
 from dramatiq.results import ResultFailure, ResultMissing
 from dramatiq.results.backends import RedisBackend
-from pika.exceptions import ChannelClosedByBroker
 from tests.conformance import dramatiq_app
 from tests.conformance.harness import (
     BROKER,
@@ -115,6 +114,8 @@ class DramatiqHarness(Harness):
         name = queue or self.queue
         if BROKER_NAME == "redis":
             return int(self.redis.llen(f"{self.queue}:{name}"))
+        from pika.exceptions import ChannelClosedByBroker
+
         try:
             told = self.client.channel.queue_declare(name, passive=True)
         except ChannelClosedByBroker:  # nobody has declared it

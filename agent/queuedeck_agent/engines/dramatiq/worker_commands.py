@@ -16,6 +16,8 @@ from queuedeck_agent.engines.dramatiq.gate import Gate
 from queuedeck_agent.errors import CommandRefused
 
 MOST_THREADS = 256
+START_S = 2.0
+"""So long a new thread takes to begin, at most: one that has not begun cannot be stopped."""
 SIGNAL_S = 2.0
 """So long it takes until a signal has come from the command to its processes, at most."""
 _NOBODY = "This worker was not started by the `dramatiq` command: nobody would start it again."
@@ -109,6 +111,7 @@ class WorkerCommands:
     def _grow(self, worker: Any, amount: int) -> "list[Any]":
         for _ in range(amount):
             worker._add_worker()
+        within(lambda: all(one.running for one in worker.workers), START_S)
         return []
 
     def _shrink(self, worker: Any, amount: int) -> "list[Any]":
