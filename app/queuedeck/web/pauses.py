@@ -47,8 +47,8 @@ async def create_pause(
     held = await pause_queue(
         services, access.project, asked, actor, reason=data.reason, for_s=_seconds(data.minutes)
     )
-    of = len(held.workers)
-    text = f"Pause of {asked.name} requested of {plural(of, 'worker')}. Each one's answer appears here."
+    workers = plural(len(held.workers), "worker")
+    text = f"Pause of {asked.name} requested of {workers}. Each one's answer appears here."
     return done(
         request, urls.queue(access.project.slug, engine, source, asked.name), text, "queued"
     )

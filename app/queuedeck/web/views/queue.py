@@ -214,7 +214,7 @@ def _put_back(commands: list[CommandSeen], listed: CommandSeen | None) -> dict[s
 
 def _message(one: FoundMessage, seen: Seen, back: dict[str, str]) -> MessageView:
     notes = [f"attempt {one.attempt}"] if one.attempt > 1 else []
-    notes += [f"priority {one.priority}"] if one.priority >= 0 else []
+    notes += [f"priority {one.priority}"] if one.priority > 0 else []
     return MessageView(
         id=one.id,
         key=one.id.encode().hex()[:64],

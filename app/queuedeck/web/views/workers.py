@@ -156,9 +156,9 @@ def _slots(worker: Worker) -> str:
 
 def _backlog(worker: Worker) -> str:
     beat = worker.agent.heartbeat
-    text = size(beat.backlog_bytes) if beat and beat.backlog_bytes else "nothing"
+    left = beat.backlog_bytes if beat else 0
     where = ", in memory only" if worker.agent.hello.spool == "memory" else ""
-    return f"{text} not sent yet{where}"
+    return (f"{size(left)} to send" if left else "all sent") + where
 
 
 def _task(row: TaskRow, project: str, now_us: int) -> RunningTask:
