@@ -24,7 +24,7 @@ from queuedeck_agent.engines.celery.sending import Sending
 from queuedeck_agent.engines.celery.tasks import TaskHooks
 from queuedeck_agent.engines.celery.worker import WorkerHooks
 from queuedeck_agent.engines.celery.worker_commands import WorkerCommands, restart_refusal
-from queuedeck_agent.engines.commands import Action, carry_out
+from queuedeck_agent.engines.commands import Action, NameOf, carry_out, no_name
 from queuedeck_agent.errors import CommandRefused
 
 MAX_TASK_NAMES = 1000
@@ -48,6 +48,8 @@ class CeleryEngine:
         self.gate: Gate | None = None
         """In a worker: which queues it does not take from."""
         self._commands: Commands | None = None
+        self.name_of: NameOf = no_name
+        """The task name in the message of a command's task; empty where none is found."""
         self._actions: dict[str, Action] = {}
         self._connected: list[tuple[Any, str]] = []
 
@@ -120,6 +122,7 @@ class CeleryEngine:
 
     def _connect_actions(self, agent: Agent, arguments: Arguments, sending: Sending) -> None:
         self._commands = tasks = Commands(agent, arguments)
+        self.name_of = tasks.name_of
         queues = QueueCommands(agent, arguments, self.gate)
         workers = WorkerCommands(agent, self.app, self.worker, self.gate)
         self._actions = {

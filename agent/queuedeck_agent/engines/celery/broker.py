@@ -3,7 +3,7 @@
 
 from typing import Any
 
-from queuedeck_agent.engines.celery.queues import connected, kind_of
+from queuedeck_agent.engines.celery.queues import kind_of, own_connection
 from queuedeck_agent.engines.celery.redis import lists_of
 from queuedeck_agent.errors import CommandRefused
 
@@ -23,24 +23,20 @@ def check_queue(app: Any, queue: str) -> None:
 
 def length(app: Any, queue: str) -> int:
     """Messages that wait there; -1 when the broker has no such queue."""
-    connection = connected(app)
-    try:
-        return int(connection.channel().queue_declare(queue=queue, passive=True).message_count)
-    except connection.channel_errors:
-        return -1
-    finally:
-        connection.release()
+    with own_connection(app) as connection:
+        try:
+            return int(connection.channel().queue_declare(queue=queue, passive=True).message_count)
+        except connection.channel_errors:
+            return -1
 
 
 def purge(app: Any, queue: str) -> int:
     """Empties it, where the broker does that itself: how many messages it had; -1 as above."""
-    connection = connected(app)
-    try:
-        return int(connection.channel().queue_purge(queue) or 0)
-    except connection.channel_errors:
-        return -1
-    finally:
-        connection.release()
+    with own_connection(app) as connection:
+        try:
+            return int(connection.channel().queue_purge(queue) or 0)
+        except connection.channel_errors:
+            return -1
 
 
 def _is_declared(app: Any, queue: str) -> bool:

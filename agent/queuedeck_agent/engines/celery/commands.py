@@ -10,7 +10,7 @@ from queuedeck_agent.engines.celery.abilities import STOPPABLE_POOLS
 from queuedeck_agent.engines.celery.arguments import Arguments
 from queuedeck_agent.engines.celery.broker import check_queue, length
 from queuedeck_agent.engines.celery.redis import Lists, Place, lists_of
-from queuedeck_agent.engines.celery.state import ask_workers, runs_here, stored_state
+from queuedeck_agent.engines.celery.state import ask_workers, revoke, runs_here, stored_state
 from queuedeck_agent.engines.commands import done, reconciled, within
 from queuedeck_agent.errors import CommandRefused
 
@@ -43,7 +43,7 @@ class Commands:
         if found == "active":
             return self._terminate(command, worker)
         self._remember(task_id)
-        self.app.control.revoke(task_id)
+        revoke(self.app, task_id)
         where = f"Worker {worker} holds it" if worker else "No worker holds it"
         return done(
             command,
@@ -57,6 +57,12 @@ class Commands:
         if runs_here(command.task_id):
             return self._terminate(command, "this worker")
         return self.cancel(command, call)
+
+    def name_of(self, command: wire.CommandBody) -> str:
+        """By a message on Redis, else by what a worker holds. RabbitMQ lets nobody look for one."""
+        with lists_of(self.app) as lists:
+            place = lists.find(self._queues_of(command.queue), command.task_id) if lists else None
+        return place.waiting.name if place else held_name(self.app, command.task_id)
 
     def priority(self, command: wire.CommandBody, call: bytes) -> wire.CommandDone:
         """The message gets another priority, and so another of its queue's lists."""
@@ -177,7 +183,7 @@ class Commands:
                 f"The task is running in a {self.pool} pool, which cannot stop a running task. "
                 "It will go on to its end.",
             )
-        self.app.control.revoke(command.task_id, terminate=True, signal="SIGTERM")
+        revoke(self.app, command.task_id, terminate=True, signal="SIGTERM")
         is_here = worker == "this worker"
         stopped = is_here and within(lambda: not runs_here(command.task_id), VERIFY_S)
         effect = "Stopped the task's process." if stopped else f"Asked {worker} to stop the task."

@@ -5,7 +5,9 @@ On Redis a queue is a list for each step of priority; what workers have taken, d
 it, is in one hash for all queues and so is not told. On RabbitMQ the broker counts.
 """
 
+import contextlib
 import json
+from collections.abc import Generator
 from typing import Any
 
 from queuedeck_agent import wire
@@ -40,6 +42,17 @@ def connected(app: Any) -> Any:
     own = connection.clone(transport_options=options, connect_timeout=ANSWER_S)
     own.connect()
     return own
+
+
+@contextlib.contextmanager
+def own_connection(app: Any) -> "Generator[Any]":
+    """The same, closed again. Remote control goes over one too: on RabbitMQ each child that the
+    worker forks shuts down the connections of the application's pool, those of its parent too."""
+    connection = connected(app)
+    try:
+        yield connection
+    finally:
+        connection.release()
 
 
 def kind_of(app: Any) -> str:

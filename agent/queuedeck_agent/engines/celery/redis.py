@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from queuedeck_agent.engines.celery.queues import connected, kind_of
+from queuedeck_agent.engines.celery.queues import kind_of, own_connection
 
 MAX_LOOKED_AT = 20_000
 """Messages of one list that are looked through for one task."""
@@ -62,11 +62,8 @@ def lists_of(app: Any) -> "Generator[Lists | None]":
     if kind_of(app) != "redis":
         yield None
         return
-    connection = connected(app)
-    try:
+    with own_connection(app) as connection:
         yield Lists(connection.channel())
-    finally:
-        connection.release()
 
 
 class Lists:

@@ -60,7 +60,7 @@ class WorkerHooks:
                 instant_us(eta) if eta else 0,
             )
         )
-        if (self.source, task_id) in self.cancelled:
+        if self.cancelled.stops(self.source, task_id, name):
             _revoke_here(task_id)
         self.durations.append(_clock_ns() // 1_000 - at_us)
 

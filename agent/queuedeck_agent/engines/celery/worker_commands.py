@@ -14,7 +14,7 @@ from queuedeck_agent import wire
 from queuedeck_agent.agent import Agent
 from queuedeck_agent.engines.celery.gate import Gate
 from queuedeck_agent.engines.celery.queue_commands import POLL_S
-from queuedeck_agent.engines.celery.queues import kind_of
+from queuedeck_agent.engines.celery.queues import kind_of, own_connection
 from queuedeck_agent.engines.commands import done, stays, within
 from queuedeck_agent.errors import CommandRefused
 from queuedeck_agent.guard import contained
@@ -44,8 +44,7 @@ class WorkerCommands:
                 "invalid", f"Worker {worker} has {before} processes, and needs one at least."
             )
         control = self.app.control
-        ask = control.pool_grow if amount > 0 else control.pool_shrink
-        self._answer(worker, ask(abs(amount), destination=[worker], reply=True, timeout=ANSWER_S))
+        self._ask(worker, control.pool_grow if amount > 0 else control.pool_shrink, abs(amount))
         wanted = before + amount
         reached = within(lambda: self._slots(worker) == wanted, VERIFY_S)
         self.agent.refresh_hello()
@@ -59,10 +58,7 @@ class WorkerCommands:
         worker, rate = self._worker(command), command.details.rate
         name = command.task_name
         held = self._held_back(worker, name)
-        answer = self.app.control.rate_limit(
-            name, rate or 0, destination=[worker], reply=True, timeout=ANSWER_S
-        )
-        self._answer(worker, answer)
+        self._ask(worker, self.app.control.rate_limit, name, rate or 0)
         what = f"at most {rate}" if rate else "without a limit"
         effect = f"Worker {worker} starts `{name}` {what}, until it restarts."
         if held is None:
@@ -139,15 +135,20 @@ class WorkerCommands:
         return getattr(consumer, "task_buckets", {}).get(name)
 
     def _slots(self, worker: str) -> int:
-        found = self.app.control.inspect([worker], timeout=ANSWER_S).stats() or {}
+        with own_connection(self.app) as connection:
+            asked = self.app.control.inspect([worker], timeout=ANSWER_S, connection=connection)
+            found = asked.stats() or {}
         pool = (found.get(worker) or {}).get("pool")
         if not pool:
             raise CommandRefused("error", _silent(worker))
         processes = pool.get("processes")
         return len(processes) if isinstance(processes, list) else int(pool["max-concurrency"])
 
-    def _answer(self, worker: str, replies: Any) -> None:
-        """Raises unless the worker said that it did so."""
+    def _ask(self, worker: str, order: Any, *what: Any) -> None:
+        """Raises unless the worker says that it did so."""
+        with own_connection(self.app) as connection:
+            to = {"destination": [worker], "connection": connection}
+            replies = order(*what, **to, reply=True, timeout=ANSWER_S)
         said = [one[worker] for one in replies or [] if worker in one]
         if not said:
             raise CommandRefused("error", _silent(worker))
