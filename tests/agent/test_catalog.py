@@ -231,7 +231,7 @@ def test_taskiq_dependencies_are_no_parameters():
     @broker.task("pay", retry_on_error=True, max_retries=3, timeout=7)
     async def pay(order, database=TaskiqDepends(lambda: None)): ...  # noqa: B008 - taskiq's way
 
-    [one] = taskiq_catalog.registered(SimpleNamespace(broker=broker))
+    [one] = taskiq_catalog.registered(SimpleNamespace(brokers=[broker]))
     info = task_info(one)
     assert (info.max_retries, info.time_limit_us) == (3, 7_000_000)
     assert [p.name for p in info.parameters] == ["order"]

@@ -104,7 +104,8 @@ class Far:
             for key in await self.pool.zrange(self.queue, 0, -1):
                 await self.pool.delete(constants.job_key_prefix + key.decode())
             await self.pool.delete(self.queue)
-            await self.pool.aclose(close_connection_pool=True)
+            close: Any = getattr(self.pool, "aclose", self.pool.close)  # before redis-py 5
+            await close(close_connection_pool=True)
 
         self.run(stop())
         self.loop.call_soon_threadsafe(self.loop.stop)

@@ -19,7 +19,7 @@ from queuedeck_agent.engines.arq.jobs import JobHooks, worker_name
 from queuedeck_agent.engines.arq.publish import PublishHooks
 from queuedeck_agent.engines.arq.queue_commands import QueueCommands
 from queuedeck_agent.engines.arq.worker_commands import WorkerCommands
-from queuedeck_agent.engines.commands import Action, carry_out
+from queuedeck_agent.engines.commands import Action, NameOf, carry_out, no_name
 from queuedeck_agent.errors import CommandRefused
 
 MAX_TASK_NAMES = 1000
@@ -42,6 +42,8 @@ class ArqEngine:
         self.gate: Gate | None = None
         self.connection: Connection | None = None
         self.actions: Mapping[str, Action] = {}
+        self.name_of: NameOf = no_name
+        """The task name in the message of a command's task; empty where none is found."""
 
     def capabilities(self) -> tuple[wire.Capability, ...]:
         """Some belong to workers: to those of this process."""
@@ -54,8 +56,10 @@ class ArqEngine:
         self.jobs = JobHooks(self.publishing)
         gate = self.gate = Gate(agent, self.source.key)
         connection = self.connection = Connection(self.publishing, self.workers)
+        commands = Commands(connection)
+        self.name_of = commands.name_of
         self.actions = {
-            **Commands(connection).actions,
+            **commands.actions,
             **QueueCommands(connection, gate).actions,
             **WorkerCommands(connection, gate).actions,
         }

@@ -15,7 +15,6 @@ with their signatures kept: arq reads settings by `inspect.signature(Worker)`.
 """
 
 import asyncio
-import functools
 import pickle
 import threading
 import weakref
@@ -24,11 +23,12 @@ from typing import Any
 
 from queuedeck_agent import agent as agents
 from queuedeck_agent.engines import sources
+from queuedeck_agent.engines.arq import steps
 from queuedeck_agent.engines.arq.adapter import ArqEngine
 from queuedeck_agent.engines.arq.call import Functions, stamping
 from queuedeck_agent.engines.arq.gate import Gate
 from queuedeck_agent.engines.arq.jobs import Run
-from queuedeck_agent.engines.arq.publish import Sending, firing, running, sending
+from queuedeck_agent.engines.arq.publish import Sending, running, sending
 from queuedeck_agent.engines.patches import Method, Patches
 from queuedeck_agent.guard import contained
 
@@ -55,7 +55,7 @@ class Boot:
         wrap(modules[0], "serialize_job", self._serialize_job)
         wrap(worker.Worker, "__init__", self._worker_made)
         wrap(worker.Worker, "heart_beat", self._heart_beat)
-        wrap(worker.Worker, "run_cron", _run_cron)
+        wrap(worker.Worker, "run_cron", steps.run_cron)
         wrap(worker.Worker, "start_jobs", self._start_jobs)
         wrap(worker.Worker, "run_job", self._run_job)
         wrap(worker.Worker, "finish_job", self._finish_job)
@@ -254,7 +254,7 @@ class Boot:
             original(worker, *args, **named)
             self.warm()
             self._observe(worker)
-            worker.job_tasks = _JobTasks(worker.job_tasks, self._ended)
+            worker.job_tasks = steps.JobTasks(worker.job_tasks, self._ended)
 
         return init
 
@@ -325,13 +325,13 @@ class Boot:
                 self._started(run, ctx, args, kwargs)
             return original(ctx, *args, **kwargs)
 
-        return _in_place_of(original, coroutine)
+        return steps.in_place_of(original, coroutine)
 
     def _serialize_result(self, original: Method) -> Method:
         def serialize_result(*args: Any, **named: Any) -> Any:
             run: Run | None = running.get()
             if run is not None:
-                _note_result(run, args, named)
+                steps.note_result(run, args, named)
             return original(*args, **named)
 
         return serialize_result
@@ -353,42 +353,3 @@ class Boot:
             return await original(worker, job_id, *args, **named)
 
         return finish_failed_job
-
-
-class _JobTasks(dict[str, Any]):
-    """`Worker.job_tasks`, which tells how each task ended, before the worker goes on."""
-
-    def __init__(self, tasks: "dict[str, Any]", ended: Callable[..., Any]) -> None:
-        super().__init__(tasks)
-        self._ended = ended
-
-    def __setitem__(self, job_id: str, task: Any) -> None:
-        super().__setitem__(job_id, task)
-        run: Run | None = running.get()
-        if run is not None and run.started and run.job_id == job_id:
-            task.add_done_callback(functools.partial(self._ended, run))
-
-
-def _run_cron(original: Method) -> Method:
-    async def run_cron(worker: Any, *args: Any, **named: Any) -> Any:
-        firing.set(True)
-        try:
-            return await original(worker, *args, **named)
-        finally:
-            firing.set(False)
-
-    return run_cron
-
-
-@contained
-def _note_result(run: Run, args: Any, named: "dict[str, Any]") -> None:
-    """(function, args, kwargs, job_try, enqueue time, success, result, ...), in either way."""
-    run.attempt = int(named["job_try"] if "job_try" in named else args[3])
-    result = named["result"] if "result" in named else args[6]
-    run.concluded = result if isinstance(result, BaseException) else None
-
-
-def _in_place_of(original: Method, made: Method) -> Method:
-    wrapped = functools.wraps(original)(made)
-    wrapped.queuedeck_original = original  # type: ignore[attr-defined]
-    return wrapped

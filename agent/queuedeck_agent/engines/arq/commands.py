@@ -107,6 +107,13 @@ class Commands:
             raise self._gone()
         return self._ask_to_stop(command)
 
+    def name_of(self, command: wire.CommandBody) -> str:
+        """By the job's own message, which stays in Redis until it has ended."""
+        from arq.constants import job_key_prefix
+
+        data = self.connection.ask(lambda pool: pool.get(job_key_prefix + command.task_id))
+        return str(self.connection.reader()(data)["f"]) if data else ""
+
     def move(self, command: wire.CommandBody, call: bytes) -> wire.CommandDone:
         """To another sorted set; when it is due, and its tries, stay as they are."""
         target, job_id = command.details.queue, command.task_id

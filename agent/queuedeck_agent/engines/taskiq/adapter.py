@@ -13,7 +13,7 @@ from typing import Any
 from queuedeck_agent import wire
 from queuedeck_agent.agent import Agent
 from queuedeck_agent.engines import sources, versions
-from queuedeck_agent.engines.commands import Action, carry_out
+from queuedeck_agent.engines.commands import Action, NameOf, carry_out, no_name
 from queuedeck_agent.engines.taskiq.abilities import Situation, abilities
 from queuedeck_agent.engines.taskiq.commands import Commands
 from queuedeck_agent.engines.taskiq.line import Line
@@ -37,6 +37,8 @@ class TaskiqEngine:
         self.version = importlib.metadata.version("taskiq")
         self.worker_name = f"taskiq@{socket.gethostname()}:{os.getpid()}"
         self.actions: Mapping[str, Action] = {}
+        self.name_of: NameOf = no_name
+        """The task name in the message of a command's task; empty where none is found."""
         self._lines: weakref.WeakKeyDictionary[Line, None] = weakref.WeakKeyDictionary()
         """A broker that nobody uses any more goes, and its line with it."""
 
@@ -69,8 +71,10 @@ class TaskiqEngine:
     def attach(self, agent: Agent) -> None:
         """`boot` adds the brokers, and has the steps that call their hooks."""
         key = self.source.key
+        commands = Commands(agent, key, self.choose)
+        self.name_of = commands.name_of
         self.actions = {
-            **Commands(agent, key, self.choose).actions,
+            **commands.actions,
             **QueueCommands(agent, key, self.choose).actions,
             **WorkerCommands(self.worker_name, lambda: self.lines).actions,
         }

@@ -13,7 +13,6 @@ import functools
 import sys
 import time
 import weakref
-from collections.abc import Awaitable
 from typing import Any
 
 from queuedeck_agent.agent import Agent
@@ -46,7 +45,11 @@ class Gate:
         while True:
             while self.is_closed(queue):  # noqa: ASYNC110 - another process may open it
                 await asyncio.sleep(LOOK_AGAIN_S)
-            found = await self._reading(take())
+            self.reading_since = time.monotonic()
+            try:
+                found = await take()
+            finally:
+                self.reading_since = 0.0
             if found and not (self.is_closed(queue) and await _put_back(push, *found)):
                 return found
 
@@ -54,16 +57,14 @@ class Gate:
         """The next batch of the streams that are open, once there is one."""
         while True:
             found = {key: place for key, place in streams.items() if not self.is_closed(key)}
-            if found:
-                return await self._reading(take(found))
-            await asyncio.sleep(LOOK_AGAIN_S)
-
-    async def _reading(self, question: "Awaitable[Any]") -> Any:
-        self.reading_since = time.monotonic()
-        try:
-            return await question
-        finally:
-            self.reading_since = 0.0
+            if not found:
+                await asyncio.sleep(LOOK_AGAIN_S)
+                continue
+            self.reading_since = time.monotonic()
+            try:
+                return await take(found)
+            finally:
+                self.reading_since = 0.0
 
     def is_still(self, since: float) -> bool:
         """Whether no question of before that moment can bring messages any more."""

@@ -39,7 +39,7 @@ class TaskHooks:
         delivery = taskiq_run.delivery.get()
         if delivery is not None:
             delivery.ran = True
-        if (self.source, run.task_id) in self.agent.cancelled:
+        if self.agent.cancelled.stops(self.source, run.task_id, run.name):
             run.skipped = True
             self._cancelled(run, "revoked")
             return run
