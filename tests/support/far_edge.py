@@ -172,7 +172,7 @@ class FarEdge:
             self.heartbeats.append(message)
         elif isinstance(message, wire.QueueSnapshot):
             self.snapshots.append(message)
-        else:
+        elif not isinstance(message, wire.TaskCatalog):
             self.frames.append(size)
             if self.on_frame is not None and self.on_frame(connection, message):
                 return
