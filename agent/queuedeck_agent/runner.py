@@ -24,6 +24,7 @@ from queuedeck_agent.trust import Trust, Verifier, is_command_id
 
 if TYPE_CHECKING:
     from queuedeck_agent.agent import Agent
+    from queuedeck_agent.engines.base import Engine
 
 log = logging.getLogger("queuedeck_agent")
 
@@ -38,6 +39,8 @@ LARGEST_OUTCOME_BYTES = 120 << 10
 LOGGED_A_MINUTE = 20
 """Refusals in the host's log; what a server sends must not fill it."""
 STOP_S = 0.5
+_BY_ID = frozenset(("cancel", "terminate", "priority", "move"))
+"""These touch whatever has the id. What runs something is bound to its name by the seal."""
 
 
 class Order(msgspec.Struct, frozen=True):
@@ -210,9 +213,23 @@ class Runner:
             call = self._agent.seals.open(
                 self._agent.project, body.source, body.task_name, body.task_id, body.sealed
             )
+        if body.verb in _BY_ID and not self._agent.policy.allows_all_tasks:
+            self._check_name(engine, body)
         if body.verb == "cancel":
             self._agent.cancelled.add([(body.source, body.task_id)])
         return engine.execute(body, call)
+
+    def _check_name(self, engine: "Engine", body: wire.CommandBody) -> None:
+        """Where only some tasks are allowed, the broker's word counts: a command may lie about the
+        name of an id."""
+        name = engine.name_of(body)
+        if not name:
+            raise CommandRefused(
+                "refused",
+                "This host allows commands only on some tasks, and no queue or worker that can be "
+                "asked here says which task this is. Nothing was done.",
+            )
+        self._agent.policy.check_task(name)
 
     def _finish(self, command_id: str, outcome: wire.Event) -> None:
         encoded = wire.encode(outcome)

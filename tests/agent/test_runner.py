@@ -45,6 +45,9 @@ class FakeEngine:
     def info(self) -> wire.EngineInfo:
         return wire.EngineInfo("celery", "5.6", SOURCE, "worker", "celery@host")
 
+    def name_of(self, command: wire.CommandBody) -> str:
+        return command.task_name
+
     def execute(self, command: wire.CommandBody, call: bytes) -> wire.CommandDone:
         self.calls.append((command.command_id, call))
         self.act()

@@ -75,6 +75,9 @@ class SlowEngine:
     def info(self) -> wire.EngineInfo:
         return wire.EngineInfo("celery", "5", SOURCE, "worker")
 
+    def name_of(self, command: wire.CommandBody) -> str:
+        return command.task_name
+
     def execute(self, command: wire.CommandBody, call: bytes) -> wire.CommandDone:
         with open(f"{self.folder}/acted", "a") as acted:  # noqa: PTH123
             acted.write(f"{command.command_id}\n")

@@ -36,6 +36,11 @@ class Engine(Protocol):
         """What the server is told about this engine. Called on the link's thread."""
         ...
 
+    def name_of(self, command: wire.CommandBody) -> str:
+        """The task name that stands in the message of the command's task, by the broker or by what
+        runs here; empty where none is found. Asked on hosts that allow some tasks only."""
+        ...
+
     def execute(self, command: wire.CommandBody, call: bytes) -> wire.CommandDone:
         """Carries out a verified and permitted command, on the runner's thread.
 

@@ -13,6 +13,8 @@ from queuedeck_agent.errors import CommandRefused
 Action = Callable[[wire.CommandBody, bytes], wire.CommandDone]
 """Carries out a permitted command; the bytes are the opened sealed call, else empty."""
 
+NameOf = Callable[[wire.CommandBody], str]
+
 MAX_FOUND = 100
 """Messages that `peek` and `dead` show at most."""
 MAX_FOUND_BYTES = 96 * 1024
@@ -47,6 +49,11 @@ class Reconciled(msgspec.Struct, frozen=True):
 
 
 _json = msgspec.json.Encoder().encode
+
+
+def no_name(_command: wire.CommandBody) -> str:
+    """Until the adapter is attached: no message is found."""
+    return ""
 
 
 def carry_out(

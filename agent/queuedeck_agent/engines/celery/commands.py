@@ -10,7 +10,13 @@ from queuedeck_agent.engines.celery.abilities import STOPPABLE_POOLS
 from queuedeck_agent.engines.celery.arguments import Arguments
 from queuedeck_agent.engines.celery.broker import check_queue, length
 from queuedeck_agent.engines.celery.redis import Lists, Place, lists_of
-from queuedeck_agent.engines.celery.state import ask_workers, revoke, runs_here, stored_state
+from queuedeck_agent.engines.celery.state import (
+    ask_workers,
+    held_name,
+    revoke,
+    runs_here,
+    stored_state,
+)
 from queuedeck_agent.engines.commands import done, reconciled, within
 from queuedeck_agent.errors import CommandRefused
 

@@ -9,7 +9,7 @@ from typing import Any
 from queuedeck_agent import guard, wire
 from queuedeck_agent.agent import Agent
 from queuedeck_agent.engines import sources, versions
-from queuedeck_agent.engines.commands import Action, carry_out
+from queuedeck_agent.engines.commands import Action, NameOf, carry_out, no_name
 from queuedeck_agent.engines.dramatiq import source as dramatiq_source
 from queuedeck_agent.engines.dramatiq.abilities import abilities
 from queuedeck_agent.engines.dramatiq.commands import Commands
@@ -32,6 +32,8 @@ class DramatiqEngine:
     tasks: TaskHooks
     gate: Gate
     _actions: dict[str, Action]
+    name_of: NameOf = no_name
+    """The task name in the message of a command's task; empty where none is found."""
 
     def __init__(self, broker: Any, role: str, worker: Any = None) -> None:
         self.broker = broker
@@ -97,6 +99,7 @@ class DramatiqEngine:
     def _all_actions(self) -> dict[str, Action]:
         """Of every verb that is possible somewhere."""
         task = Commands(self.tasks)
+        self.name_of = task.name_of
         queue = QueueCommands(self.sending, self.gate)
         worker = WorkerCommands(self.gate, self.worker_name, self.sending.agent.spool.folder)
         return {

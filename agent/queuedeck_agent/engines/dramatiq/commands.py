@@ -82,6 +82,14 @@ class Commands:
         )
         return done(command, "Removed the message from its queue: it will not run.")
 
+    def name_of(self, command: wire.CommandBody) -> str:
+        """By what runs here, else by a message in Redis. RabbitMQ lets nobody look for one."""
+        run = self.tasks.running.get(command.task_id)
+        if run is not None or not self._is_redis:
+            return run.name if run is not None else ""
+        queues = self._queues(command.queue)
+        return dramatiq_redis.name_of(self.broker, queues, command.task_id)
+
     def move(self, command: wire.CommandBody, _call: bytes) -> wire.CommandDone:
         """Takes a waiting message into another queue."""
         to, task_id = command.details.queue, command.task_id

@@ -177,6 +177,11 @@ def decoded(data: Any) -> Any:
         return None
 
 
+def name_of(broker: Any, queues: list[str], task_id: str) -> str:
+    """The actor of a message that waits, or that a worker has fetched."""
+    return next((str(one.message.actor_name) for one in _found(broker, queues, task_id)), "")
+
+
 def _found(broker: Any, queues: list[str], task_id: str) -> "Iterator[Entry]":
     """Messages of a task that wait, or that a worker has fetched."""
     for queue in dict.fromkeys(queues):

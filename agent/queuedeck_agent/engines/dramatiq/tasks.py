@@ -44,7 +44,7 @@ class TaskHooks:
         """The first hook before a message. False if it was cancelled and must not run."""
         run = Run(message)
         current.set(run)
-        if (self.source, run.task_id) not in self.agent.cancelled:
+        if not self.agent.cancelled.stops(self.source, run.task_id, run.name):
             return True
         run.skipped = True
         self._cancelled(run, "revoked")

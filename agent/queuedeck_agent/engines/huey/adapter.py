@@ -11,7 +11,7 @@ from typing import Any
 from queuedeck_agent import wire
 from queuedeck_agent.agent import Agent
 from queuedeck_agent.engines import sources, versions
-from queuedeck_agent.engines.commands import Action, carry_out
+from queuedeck_agent.engines.commands import Action, NameOf, carry_out, no_name
 from queuedeck_agent.engines.huey.abilities import abilities
 from queuedeck_agent.engines.huey.call import Arguments
 from queuedeck_agent.engines.huey.commands import Commands
@@ -45,6 +45,8 @@ class HueyEngine:
         self.gate: Gate | None = None
         self._queue_commands: QueueCommands | None = None
         self._actions: dict[str, Action] = {}
+        self.name_of: NameOf = no_name
+        """The task name in the message of a command's task; empty where none is found."""
 
     def capabilities(self) -> tuple[wire.Capability, ...]:
         """By the storage, and whether this process is a consumer."""
@@ -124,6 +126,7 @@ class HueyEngine:
     def _act(self, publishing: PublishHooks, tasks: TaskHooks, gate: Gate) -> None:
         """Of every verb that is possible somewhere."""
         task = Commands(publishing, tasks, self.hueys)
+        self.name_of = task.name_of
         queue = self._queue_commands = QueueCommands(publishing, self.hueys, gate)
         worker = WorkerCommands(tasks, gate)
         self._actions = {

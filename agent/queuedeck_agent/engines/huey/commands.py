@@ -81,6 +81,12 @@ class Commands:
             verified=False,
         )
 
+    def name_of(self, command: wire.CommandBody) -> str:
+        """By a message that waits. Of one that runs, only the revocation could be kept."""
+        hueys = self._hueys_of(command.queue)
+        found = (huey_storage.find(huey, command.task_id) for huey in hueys)
+        return next((one.name for one in found if one is not None), "")
+
     def priority(self, command: wire.CommandBody, _call: bytes) -> wire.CommandDone:
         """Of a message that waits, or is scheduled: it is replaced by one with another."""
         priority = command.details.priority

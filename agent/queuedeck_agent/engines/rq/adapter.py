@@ -9,7 +9,7 @@ from typing import Any
 from queuedeck_agent import wire
 from queuedeck_agent.agent import Agent
 from queuedeck_agent.engines import versions
-from queuedeck_agent.engines.commands import Action, carry_out
+from queuedeck_agent.engines.commands import Action, NameOf, carry_out, no_name
 from queuedeck_agent.engines.rq import abilities
 from queuedeck_agent.engines.rq.commands import Commands
 from queuedeck_agent.engines.rq.gate import Gate
@@ -41,6 +41,8 @@ class RqEngine:
         self.gate: Gate | None = None
         """Of a worker."""
         self._actions: dict[str, Action] = {}
+        self.name_of: NameOf = no_name
+        """The task name in the message of a command's task; empty where none is found."""
 
     def capabilities(self) -> tuple[wire.Capability, ...]:
         """Of this process: a producer can do less than a worker."""
@@ -53,6 +55,7 @@ class RqEngine:
         if self.worker is not None:
             self.gate = Gate(agent, self.source.key, self.connection)
         jobs = Commands(agent, self)
+        self.name_of = jobs.name_of
         parts = (jobs, Places(agent, self, jobs), QueueCommands(agent, self))
         for part in (*parts, WorkerCommands(agent, self)):
             self._actions |= part.actions

@@ -94,6 +94,10 @@ class Commands:
         )
         return done(command, "Taken out of its queue; RQ keeps it as cancelled.")
 
+    def name_of(self, command: wire.CommandBody) -> str:
+        """By the job that Redis has."""
+        return known.name_in(self.fetch(command.task_id))
+
     def fetch(self, job_id: str) -> Any:
         """The job, its call not deserialised. Raises `CommandRefused` when it is gone, or of a name
         that the host does not allow: what a command says of an id may be a lie."""
