@@ -92,6 +92,27 @@ def test_failed_task_is_retried_with_its_secret(shops, project, page, engine):
     expect(page.locator("#lineage")).to_contain_text(task_id)
 
 
+@each_engine
+def test_program_edits_and_runs_by_name(shops, project, engine):
+    """The mark of the hidden value stands for the original, which only an agent can open."""
+    task_id = failed(project, engine)
+    task = task_of(project, engine, task_id)
+    hidden = {"password": {"~redacted": "password"}}
+    edited = act(project, f"/tasks/{engine}/{task_id}/edits", args=[41], kwargs=hidden)
+    named = {"source": task["source"], "task": task["name"]}
+    run = act(project, "/submissions", **named, args=[42], kwargs={"password": PASSWORD})
+    assert (edited["state"], run["state"]) == ("done", "done"), (edited, run)
+    wanted = [{"order": order, "password": DIGEST} for order in (41, 42)]
+    eventually(lambda: all(one in shops[engine].told() for one in wanted), 30)
+    assert task_of(project, engine, edited["new_task_id"])["retry_of"] == task_id
+
+
+def act(project, path, **body):
+    """The outcome of what a program asked for."""
+    command = project.api.ask("POST", path, expect=202, json=body)["command"]
+    return project.api.outcome(command, 30)
+
+
 def test_task_is_edited_and_retried_with_its_secret(shops, project, page):
     """What is hidden in the form stays as it was; the order is another one."""
     task_id = failed(project, "celery")

@@ -212,4 +212,4 @@ async def test_answer_of_the_engine_is_told_in_words(serving, shop):
         done = wire.CommandDone(1, command.id, "", found=found)
         await apply_results(serving.services, shop.id, [done])
         page = (await ann.get(path(shop, "t-1"))).text
-    assert "Celery says: it failed (in the result backend)." in page
+    assert "Celery says: it failed. In the result backend." in page

@@ -240,8 +240,8 @@ def _names_note(source: KnownSource | None, names: tuple[str, ...]) -> str:
         return ""
     if source.engine == "rq":
         return (
-            "RQ has no registry: any function that its workers can import will do. The names are "
-            "those that ran of late."
+            "RQ has no registry. Taken are names that the application itself has sent, and those "
+            "that QUEUEDECK_ALLOW_TASKS names on the host. Offered are those that ran of late."
         )
     return "" if names else "No agent has told which tasks are registered."
 

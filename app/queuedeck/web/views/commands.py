@@ -122,8 +122,8 @@ def engine_says(found: bytes, engine: str) -> str:
         return ""
     answer = cast("dict[str, object]", said)
     state, where = str(answer.get("state", "")), str(answer.get("where", ""))
-    text = f"{engine_tag(engine).title} says: {_ENGINE_SAYS.get(state, state or 'nothing')}"
-    return text + (f" ({where.rstrip('.')})." if where else ".")
+    text = f"{engine_tag(engine).title} says: {_ENGINE_SAYS.get(state, state or 'nothing')}."
+    return f"{text} {where[:1].upper()}{where[1:].rstrip('.')}." if where else text
 
 
 def person(label: str) -> str:
@@ -157,7 +157,7 @@ def _note(command: CommandSeen, now_us: int) -> str:
         case "pending":
             return f"given up {ago(command.deadline_us, now_us)}"
         case "done" if command.found and command.verb == "reconcile":
-            return f"{engine_says(command.found, command.engine)} {command.effect}".strip()
+            return engine_says(command.found, command.engine) or command.effect
         case "done":
             return command.effect
         case "unknown":
