@@ -19,7 +19,7 @@ from queuedeck_agent.engines.commands import done, stays, within
 from queuedeck_agent.errors import CommandRefused
 from queuedeck_agent.guard import contained
 
-ANSWER_S = 5.0
+ANSWER_S = 3.0
 VERIFY_S = 5.0
 RESTART_AFTER_S = 0.5
 """So that the answer is on the disk before the process goes."""
