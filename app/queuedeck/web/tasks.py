@@ -3,6 +3,7 @@
 
 from typing import Any
 
+import msgspec
 from litestar import Response, get
 from litestar.di import NamedDependency
 from litestar.params import FromPath, FromQuery
@@ -11,6 +12,7 @@ from litestar.response import Redirect
 from queuedeck.domain.accounts.permissions import Permission
 from queuedeck.domain.commands.queries import CommandSeen, commands_of_task
 from queuedeck.domain.projects.access import Access
+from queuedeck.domain.queues.pauses import pauses_of
 from queuedeck.domain.tasks.filters import parse
 from queuedeck.domain.tasks.reader import FilterInvalid
 from queuedeck.domain.trends.windows import Range, window
@@ -37,6 +39,7 @@ from queuedeck.web.views.actions import task_actions
 from queuedeck.web.views.commands import command_view
 from queuedeck.web.views.facets import counted
 from queuedeck.web.views.failures import same_error
+from queuedeck.web.views.pauses import paused
 from queuedeck.web.views.strip import strip_view
 from queuedeck.web.views.task import TaskView, task_view
 from queuedeck.web.views.tasklist import PAGE_SIZE, ListParts, list_view, query_error
@@ -110,6 +113,7 @@ async def _read_list(services: Services, access: Access, text: str, after: str) 
     except FilterInvalid as invalid:
         error = query_error(invalid, text)
     agents = services.registry.agents(project_id)
+    held = await pauses_of(services, project_id)
     return ListParts(
         project=access.project.slug,
         text=text,
@@ -123,6 +127,7 @@ async def _read_list(services: Services, access: Access, text: str, after: str) 
         can_connect=access.allows(Permission.CONNECT_AGENTS),
         can_operate=access.allows(Permission.RUN_OPERATIONS),
         now_us=services.clock(),
+        paused=frozenset((one.source, one.queue) for one in held),
     )
 
 
@@ -163,7 +168,7 @@ async def _show(services: Services, access: Access, detail: TaskDetail) -> TaskV
     commands = tuple(command_view(command, slug, now, states) for command in seen)
     failure = await services.history.failure_of(project_id, detail.row.key)
     may_read_audit = access.allows(Permission.READ_AUDIT)
-    return task_view(
+    view = task_view(
         detail,
         slug,
         now,
@@ -174,6 +179,8 @@ async def _show(services: Services, access: Access, detail: TaskDetail) -> TaskV
         await _usual(services, project_id, detail.row.name),
         None if failure is None else same_error(slug, *failure),
     )
+    held = await pauses_of(services, project_id)
+    return msgspec.structs.replace(view, warnings=(*view.warnings, *paused(detail, held, slug)))
 
 
 async def _states_of_new(

@@ -260,6 +260,17 @@ async def test_pause_is_on_every_page_until_it_is_resumed(serving, shop, ann):
     assert [one.verb for one in await asked(serving, shop)] == ["resume", "pause"]
 
 
+async def test_tasks_that_wait_there_say_so(serving, shop, ann):
+    tasks, task = f"/p/{shop.slug}/tasks", f"/p/{shop.slug}/tasks/celery/t-2"
+    assert " paused</span>" not in (await ann.get(tasks)).text
+    await press(ann, path(shop, "pauses"), reason="deploy")
+    assert " paused</span>" in (await ann.get(tasks)).text
+    assert "It waits in emails, which is pausing" in (await ann.get(task)).text
+    await press(ann, path(shop, "resumptions"))
+    assert " paused</span>" not in (await ann.get(tasks)).text
+    assert "It waits in emails" not in (await ann.get(task)).text
+
+
 async def test_list_shows_who_paused_and_how_far_it_is(serving, shop, ann):
     await press(ann, path(shop, "pauses"), reason="deploy")
     page = (await ann.get(f"/p/{shop.slug}/queues")).text

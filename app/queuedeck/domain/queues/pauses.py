@@ -128,11 +128,10 @@ async def resume_queue(
 
 async def pauses_of(desk: CommandDesk, project_id: int) -> list[PauseSeen]:
     """The pauses of a project that hold, the newest first."""
-    statement = visible(project_id).where(Pause.ended_us.is_(None), Pause.settled.is_(False))
-    async with desk.control.read() as session:
-        rows = list(await session.scalars(statement.order_by(Pause.id.desc())))
+    rows = [row for row in await _unsettled(desk, project_id) if row.ended_us is None]
     if not rows:
         return []
+    rows.reverse()
     told = await _told_of(desk, project_id, rows)
     return [await _shown(desk, project_id, row, told) for row in rows]
 
@@ -161,9 +160,7 @@ async def end_due(desk: CommandDesk) -> int:
 
 async def carry_out(desk: CommandDesk, project_id: int) -> int:
     """Ask every agent that must be asked now to pause or to resume. Returns how many were."""
-    statement = visible(project_id).where(Pause.settled.is_(False)).order_by(Pause.id)
-    async with desk.control.read() as session:
-        rows = list(await session.scalars(statement))
+    rows = await _unsettled(desk, project_id)
     if not rows:
         return 0
     told, agents, now = (
@@ -187,6 +184,17 @@ async def carry_out(desk: CommandDesk, project_id: int) -> int:
 def visible(project_id: int) -> Select[Pause]:
     """Every statement on pauses of a project starts here."""
     return select(Pause).where(Pause.project_id == project_id)
+
+
+async def _unsettled(desk: CommandDesk, project_id: int) -> list[Pause]:
+    """Those that hold or that somebody may still have, oldest first. Each page asks for them."""
+
+    async def read() -> list[Pause]:
+        statement = visible(project_id).where(Pause.settled.is_(False)).order_by(Pause.id)
+        async with desk.control.read() as session:
+            return list(await session.scalars(statement))
+
+    return await desk.control.remembered(("pauses", project_id), read) or []
 
 
 async def _send(

@@ -6,9 +6,12 @@ import msgspec
 from queuedeck.domain.projects.access import Access
 from queuedeck.domain.queues.pauses import PauseSeen
 from queuedeck.domain.queues.told import PausedWorker, Word
+from queuedeck.history.records import TaskDetail
 from queuedeck.web import urls
 from queuedeck.web.format import Moment, moment_ago, moment_minute, plural
 from queuedeck.web.views.commands import person
+from queuedeck.web.views.task import Remark
+from queuedeck.web.views.taskline import WAITING
 
 _STYLES = {
     Word.CONFIRMED: ("succeeded", "Confirmed"),
@@ -82,6 +85,17 @@ def pause_words(held: PauseSeen) -> str:
     if done:
         return f"is paused on {done} of {workers}"
     return f"is not paused: none of {workers} could; asked"
+
+
+def paused(detail: TaskDetail, held: list[PauseSeen], project: str) -> tuple[Remark, ...]:
+    """What the page of a task says that waits in a paused queue."""
+    row = detail.row
+    found = [one for one in held if (one.source, one.queue) == (row.source, row.queue)]
+    if row.state not in WAITING or not found:
+        return ()
+    one = pause_banner(found[0], project, 0)
+    text = f"It waits in {one.queue}, which {one.words} by {one.who}: {one.reason}."
+    return (Remark(text, one.url, "Open the queue"),)
 
 
 def _line(one: PausedWorker) -> PausedLine:

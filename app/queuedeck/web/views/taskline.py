@@ -8,6 +8,8 @@ from queuedeck.web import urls
 from queuedeck.web.format import Moment, Span, duration, growing, moment_ago
 from queuedeck.web.views.words import STATE_WORDS, EngineTag, Name, engine_tag, task_name
 
+WAITING = frozenset({TaskState.QUEUED, TaskState.SCHEDULED, TaskState.RETRYING})
+
 
 class TaskLine(msgspec.Struct, frozen=True, kw_only=True):
     """One row of the table."""
@@ -30,9 +32,14 @@ class TaskLine(msgspec.Struct, frozen=True, kw_only=True):
     wait: Span
     run: Span
     attempt: str
+    paused: bool = False
+    """It waits in a queue that is paused."""
 
 
-def task_line(row: TaskRow, project: str, now_us: int) -> TaskLine:
+def task_line(
+    row: TaskRow, project: str, now_us: int, paused: frozenset[tuple[str, str]] = frozenset()
+) -> TaskLine:
+    """`paused`: (source, queue) of the queues that are."""
     sub, style = _second_line(row)
     return TaskLine(
         key=f"{row.key:019d}",
@@ -51,6 +58,7 @@ def task_line(row: TaskRow, project: str, now_us: int) -> TaskLine:
         wait=_waited(row, now_us),
         run=ran(row, now_us),
         attempt=str(row.attempt) if row.attempt else "",
+        paused=row.state in WAITING and (row.source, row.queue) in paused,
     )
 
 

@@ -77,6 +77,8 @@ class ListParts(msgspec.Struct, frozen=True, kw_only=True):
     can_connect: bool
     can_operate: bool
     now_us: int
+    paused: frozenset[tuple[str, str]] = frozenset()
+    """(source, queue) of the queues that are paused."""
 
 
 def list_view(parts: ListParts) -> TaskListView:
@@ -94,7 +96,9 @@ def list_view(parts: ListParts) -> TaskListView:
         facets=uncounted(question, project),
         strip=None if error or not parts.page.tasks else no_strip(question, project),
         api_url=urls.tasks_api(project, canonical),
-        lines=tuple(task_line(row, project, parts.now_us) for row in parts.page.tasks),
+        lines=tuple(
+            task_line(row, project, parts.now_us, parts.paused) for row in parts.page.tasks
+        ),
         total=_total(total, bool(canonical)),
         caption=f"Tasks that match {canonical}, newest first" if canonical else "Newest tasks",
         foot="" if error else _foot(parts.page),
