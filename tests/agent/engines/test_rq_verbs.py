@@ -234,11 +234,15 @@ def test_requeue_asks_the_policy_about_each_job(far: Far) -> None:
     assert FAIL in done.effect
 
 
+@pytest.mark.parametrize("odd", [False, True], ids=["plain", "with an object"])
 @pytest.mark.parametrize("verb", ["cancel", "terminate", "move", "priority", "reconcile"])
-def test_name_is_the_jobs_own_not_that_of_the_command(far: Far, verb: str) -> None:
-    """A payload cannot be passed off as another's, nor can a description."""
+def test_name_is_the_jobs_own_not_that_of_the_command(far: Far, verb: str, odd: bool) -> None:
+    """A payload cannot be passed off as another's, not by a description either."""
+    from tests.conformance.rq_tasks import Canary
+
     far.commander.agent.policy.tasks = ("*.add",)
-    job = far.queue.enqueue(FAIL, "x", description=f"{ADD}(1, 1)")
+    given = Canary(key()) if odd else "x"
+    job = far.queue.enqueue(FAIL, given, description=f"{ADD}(1, 1)")
     details = Details(queue="elsewhere", priority=1)
     with pytest.raises(CommandRefused, match=FAIL) as refusal:
         far.execute(verb, job.id, ADD, details=details)

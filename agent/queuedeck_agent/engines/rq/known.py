@@ -33,8 +33,10 @@ def check(agent: "Agent", engine: "RqEngine", name: str, queues: Iterable[str]) 
     patterns = [one for one in agent.policy.tasks if one.strip("*?.")]
     if any(fnmatch.fnmatchcase(name, one) for one in patterns):
         return
-    gate = engine.gate
+    gate, publishing = engine.gate, engine.publishing
     if gate is not None and name in gate.names:
+        return
+    if publishing is not None and publishing.has_sent(name):
         return
     names = _names(engine.connection, dict.fromkeys(queues))
     if name in names:
@@ -51,10 +53,9 @@ def check(agent: "Agent", engine: "RqEngine", name: str, queues: Iterable[str]) 
 
 
 def name_in(job: Any) -> str:
-    """The function of a job that was read from Redis: by its payload where that is plain, else as
-    our own stamp or RQ's description has it."""
-    call = plain.of(vars(job).get("_data"))
-    return call.name if call is not None else name_of(job)
+    """The function of a job that was read from Redis: by its payload, or where an application's own
+    serializer made that, as our own stamp or RQ's description has it."""
+    return plain.name_of(vars(job).get("_data")) or name_of(job)
 
 
 def _names(connection: Any, queues: Iterable[str]) -> set[str]:

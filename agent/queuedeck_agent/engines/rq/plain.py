@@ -8,10 +8,13 @@ called: one that asks for more is not read here. Its turn comes in a work horse.
 import io
 import json
 import pickle
+import re
 import zlib
 from typing import Any, NamedTuple
 
 MAX_BYTES = 256 * 1024
+_NAME = re.compile(rb"\x80[\x02-\x05](?:\x95.{8})?\((?:\x8c(.)|X(.{4}))", re.DOTALL)
+"""How a pickle begins whose first value, of four, is a text: up to its length."""
 
 
 class PlainCall(NamedTuple):
@@ -57,3 +60,15 @@ def of(raw: Any) -> PlainCall | None:
     if not isinstance(args, (tuple, list)) or not isinstance(kwargs, dict):
         return None
     return PlainCall(name, tuple(args), kwargs)
+
+
+def name_of(raw: Any) -> str:
+    """The function's name alone, whatever its arguments are; empty where it cannot be seen."""
+    call = of(raw)
+    if call is not None or not isinstance(raw, bytes):
+        return call.name if call is not None else ""
+    begin = _NAME.match(raw)
+    if begin is None:
+        return ""
+    end = begin.end() + int.from_bytes(begin[1] or begin[2], "little")
+    return raw[begin.end() : end].decode("utf-8", "replace")

@@ -201,6 +201,10 @@ class PublishHooks:
                 self._hidden[name] = known
         return known
 
+    def has_sent(self, name: str) -> bool:
+        """Whether this process has enqueued, or run, a job of that name; not all are kept."""
+        return name in self._hidden
+
     def _own_origin(self) -> str:
         if self._pid != os.getpid():
             self._pid = os.getpid()
