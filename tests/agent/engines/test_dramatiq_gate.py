@@ -149,6 +149,18 @@ def test_running_message_is_acknowledged_while_its_queue_is_paused(shop: Shop) -
     assert stays(lambda: shop.began == [-1, 0], 0.5)
 
 
+def test_what_was_given_back_no_longer_counts_as_held(shop: Shop) -> None:
+    """A worker takes no more than twice its threads: others have run what it gave back."""
+    shop.fill(4)
+    shop.order("pause", shop.queue)
+    assert eventually(lambda: shop.waiting() == 4)
+    assert shop.order("purge", shop.queue).affected == 4
+    shop.free.set()
+    shop.order("resume", shop.queue)
+    shop.actor.send(10)
+    eventually(lambda: shop.began == [-1, 10])
+
+
 def test_worker_stops_while_its_queue_is_paused(shop: Shop) -> None:
     shop.fill(3)
     shop.order("pause", shop.queue)
