@@ -12,7 +12,7 @@ import time
 from collections import deque
 from typing import TYPE_CHECKING, Any, Protocol
 
-from queuedeck_agent import capture, wire
+from queuedeck_agent import capture, findings, wire
 from queuedeck_agent.guard import note
 
 if TYPE_CHECKING:
@@ -42,14 +42,16 @@ class Reader(Protocol):
 
 
 def described(engine: "Engine", info: wire.EngineInfo) -> wire.EngineInfo:
-    """The same engine, and whether its queues can be counted from here."""
+    """The same engine, whether its queues can be counted from here, and settings that can hurt."""
     from msgspec import structs
 
     try:
         why = str(_queues_of(info.engine).refusal(engine))
     except Exception as error:  # noqa: BLE001 - an application may set up its broker in odd ways
         why = f"The agent failed to look at this broker: {capture.exception_name(error)}."
-    return structs.replace(info, counts=not why, no_counts=why)
+    return structs.replace(
+        info, counts=not why, no_counts=why, findings=findings.found(engine, info)
+    )
 
 
 def _queues_of(engine: str) -> Any:

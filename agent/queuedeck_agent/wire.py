@@ -255,6 +255,8 @@ class EngineInfo(msgspec.Struct, frozen=True, array_like=True):
     """Whether the agent can count what waits in the queues of this source."""
     no_counts: str = ""
     """If not: why. Shown to the operator as it stands; empty from agents that do not say."""
+    findings: tuple[str, ...] = ()
+    """Settings of this worker that can hurt, a sentence each with what to do."""
 
 
 class Hello(msgspec.Struct, frozen=True, array_like=True, tag="hello"):

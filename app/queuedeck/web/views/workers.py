@@ -72,6 +72,9 @@ class WorkerView(msgspec.Struct, frozen=True, kw_only=True):
     why_not: str
     """One reason for all, where it is the same."""
     commands: tuple[CommandView, ...]
+    findings: tuple[str, ...]
+    """Settings that can hurt, each with what to do."""
+    findings_title: str
 
 
 class WorkersView(msgspec.Struct, frozen=True, kw_only=True):
@@ -131,6 +134,8 @@ def worker_view(worker: Worker, access: Access, now_us: int) -> WorkerView:
         commands=tuple(
             command_view(one, project, now_us) for one in worker.commands[:COMMANDS_SHOWN]
         ),
+        findings=engine.findings,
+        findings_title=f"{plural(len(engine.findings), 'setting')} to look at",
     )
 
 
