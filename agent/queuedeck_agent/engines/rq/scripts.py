@@ -11,13 +11,15 @@ QUEUES = "rq:queues"
 GIVE_BACK = """
 if ARGV[2] == '1' then redis.call('lrem', KEYS[1], 1, ARGV[1]) end
 redis.call('lrem', KEYS[2], 1, ARGV[1])
+redis.call('del', KEYS[2] .. ':first_seen:' .. ARGV[1])
 local status = redis.call('hget', KEYS[3], 'status')
 if not status or status == 'canceled' then return 0 end
 redis.call('lpush', KEYS[1], ARGV[1])
 return 1
 """
 """KEYS: the queue, its intermediate queue, the job. ARGV: its id, and 1 if this was tried before.
-Meanwhile somebody may have cancelled or deleted the job: such a one must not come back."""
+Meanwhile somebody may have cancelled or deleted the job: such a one must not come back. RQ notes
+when it first saw a job in the intermediate queue, to give it up as stuck there later."""
 
 PUSH_AGAIN = """
 if redis.call('hget', KEYS[1], 'status') ~= 'queued' then return 0 end
