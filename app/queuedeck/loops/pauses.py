@@ -3,7 +3,8 @@
 and ends pauses whose time is over.
 """
 
-from queuedeck.domain.queues.pauses import carry_out, end_due
+from queuedeck.domain.queues.orders import carry_out
+from queuedeck.domain.queues.pauses import end_due
 from queuedeck.entrance.services import Services
 
 PAUSE_EVERY_S = 1.0

@@ -18,8 +18,8 @@ from tests.support.queues import (
 from queuedeck.clock import DAY_US, SECOND_US
 from queuedeck.domain.commands.delivery import expire_due
 from queuedeck.domain.queues.models import Pause
+from queuedeck.domain.queues.orders import carry_out
 from queuedeck.domain.queues.pauses import (
-    carry_out,
     end_due,
     pause_queue,
     pauses_of,
