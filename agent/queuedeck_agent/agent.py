@@ -13,10 +13,13 @@ import socket
 import sys
 import threading
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from queuedeck_agent import config as settings
-from queuedeck_agent import discovery, forks, wire
+from queuedeck_agent import discovery, forks, release, wire
 from queuedeck_agent.cancelled import Cancelled
 from queuedeck_agent.engines import versions
 from queuedeck_agent.guard import contained
@@ -56,7 +59,7 @@ def start(config: settings.Config | None = None) -> "Agent":
     try:
         if _current is None:
             _show_log()
-            _current = Agent(config or settings.from_env())
+            _current = Agent(config or _from_env())
             atexit.register(_stop_at_exit)
         return _current
     finally:
@@ -195,6 +198,16 @@ def _info_of(engine: "Engine") -> wire.EngineInfo:
     info = discovery.described(engine, engine.info())
     why = versions.objection(engine)
     return versions.only_observing(info, why) if why else info
+
+
+def _from_env() -> settings.Config:
+    config = settings.from_env()
+    if config.release:
+        return config
+    with contextlib.suppress(OSError):
+        here = release.found(settings.effective(), Path.cwd())
+        return msgspec.structs.replace(config, release=here)
+    return config
 
 
 def _show_log() -> None:

@@ -38,7 +38,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     command_rate: int = 600
     """QUEUEDECK_COMMAND_RATE: commands carried out per minute at most."""
     release: str = ""
-    """QUEUEDECK_RELEASE: the version of your code, shown with each attempt."""
+    """QUEUEDECK_RELEASE: the version of your code, shown with each attempt. If it is not set: what
+    the platform says (`SENTRY_RELEASE`, `GIT_COMMIT` and the like), else the commit in `.git`."""
     capture_args: bool = True
     """QUEUEDECK_CAPTURE_ARGS: 0 keeps arguments (redacted and sealed) out of the events."""
     capture_results: bool = True
