@@ -43,7 +43,7 @@ from queuedeck.loops.observe_queues import (
     keep_depths,
     restore_depths,
 )
-from queuedeck.loops.pauses import PAUSE_EVERY_S, keep_pauses
+from queuedeck.loops.pauses import PAUSE_EVERY_S, KeepPauses
 from queuedeck.loops.run_operations import INTERVAL_S as OPERATIONS_EVERY_S
 from queuedeck.loops.run_operations import RunOperations
 from queuedeck.loops.runner import Runner
@@ -159,7 +159,7 @@ async def _running(
         runner.start("retention", retention.INTERVAL_S, partial(retention.retain, services))
         runner.start("depths", KEEP_EVERY_S, partial(keep_depths, services))
         runner.start("queues", OBSERVE_EVERY_S, ObserveQueues(services).round)
-        runner.start("pauses", PAUSE_EVERY_S, partial(keep_pauses, services))
+        runner.start("pauses", PAUSE_EVERY_S, KeepPauses(services).round)
         runner.start("revoked keys", REVOKED_EVERY_S, gateway.end_revoked)
         runner.start("dispatch", DISPATCH_AGAIN_S, partial(dispatch.run, services))
         stack.push_async_callback(stop_streams, app)
