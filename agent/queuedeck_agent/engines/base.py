@@ -36,7 +36,7 @@ class Engine(Protocol):
         """What the server is told about this engine. Called on the link's thread."""
         ...
 
-    def name_of(self, command: wire.CommandBody) -> str:
+    def name_of(self, command: wire.CommandBody, /) -> str:
         """The task name that stands in the message of the command's task, by the broker or by what
         runs here; empty where none is found. Asked on hosts that allow some tasks only."""
         ...

@@ -12,7 +12,7 @@ from queuedeck_agent.engines.celery.broker import check_queue, length
 from queuedeck_agent.engines.celery.redis import Lists, Place, lists_of
 from queuedeck_agent.engines.celery.state import (
     ask_workers,
-    held_name,
+    name_here,
     revoke,
     runs_here,
     stored_state,
@@ -34,6 +34,17 @@ class Commands:
         self.source = arguments.source
         self.pool = ""
 
+    def name_of(self, command: wire.CommandBody) -> str:
+        """By a message on Redis, else by what a worker has. RabbitMQ lets nobody look for one."""
+        task_id = command.task_id
+        if name := name_here(task_id):
+            return name
+        with lists_of(self.app) as lists:
+            place = lists.find(self._queues_of(command.queue), task_id) if lists else None
+        if place is not None:
+            return place.waiting.name
+        return ask_workers(self.app, task_id, scheduled=True).name
+
     def cancel(self, command: wire.CommandBody, call: bytes) -> wire.CommandDone:
         """Keeps a waiting task from starting; stops a running one only where the host allows."""
         task_id = command.task_id
@@ -45,7 +56,7 @@ class Commands:
                 self._remember(task_id)
                 self._tell_cancelled(command, place)
                 return done(command, "Removed the message from its queue: it will not run.")
-        found, worker = ask_workers(self.app, task_id)
+        found, worker, _name = ask_workers(self.app, task_id)
         if found == "active":
             return self._terminate(command, worker)
         self._remember(task_id)
@@ -63,12 +74,6 @@ class Commands:
         if runs_here(command.task_id):
             return self._terminate(command, "this worker")
         return self.cancel(command, call)
-
-    def name_of(self, command: wire.CommandBody) -> str:
-        """By a message on Redis, else by what a worker holds. RabbitMQ lets nobody look for one."""
-        with lists_of(self.app) as lists:
-            place = lists.find(self._queues_of(command.queue), command.task_id) if lists else None
-        return place.waiting.name if place else held_name(self.app, command.task_id)
 
     def priority(self, command: wire.CommandBody, call: bytes) -> wire.CommandDone:
         """The message gets another priority, and so another of its queue's lists."""
@@ -128,7 +133,7 @@ class Commands:
             on_redis = lists is not None
             if lists and (place := lists.find(queues, task_id)):
                 return "queued", f"Its message is in queue `{place.queue}`."
-        found, worker = ask_workers(self.app, task_id, scheduled=True)
+        found, worker, _name = ask_workers(self.app, task_id, scheduled=True)
         if found == "active":
             return "running", f"On worker {worker}."
         if found == "scheduled":

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What Celery itself knows of one task: its workers, by remote control, and its result backend."""
 
-from typing import Any
+from typing import Any, NamedTuple
 
 from queuedeck_agent.engines.celery.queues import own_connection
 
@@ -13,35 +13,42 @@ _READABLE = ("KeyValueStoreBackend", "DatabaseBackend", "MongoBackend")
 
 def runs_here(task_id: str) -> bool:
     """Whether this worker runs it now."""
+    return bool(name_here(task_id))
+
+
+def name_here(task_id: str) -> str:
+    """The name of a task that this worker runs now; empty if it does not."""
     from celery.worker import state
 
-    return any(request.id == task_id for request in list(state.active_requests))
+    running = (one for one in list(state.active_requests) if one.id == task_id)
+    return next((str(one.name) for one in running), "")
 
 
-def ask_workers(app: Any, task_id: str, scheduled: bool = False) -> tuple[str, str]:
-    """(`active`, `reserved` or `scheduled`; the worker), or two empty texts. Tasks for later are
-    asked for only if wanted: workers answer with all that they hold."""
+class Held(NamedTuple):
+    """What a worker says of a task that it has."""
+
+    place: str
+    """`active`, `reserved` or `scheduled`; empty: no worker that answered has it."""
+    worker: str = ""
+    name: str = ""
+
+
+def ask_workers(app: Any, task_id: str, scheduled: bool = False) -> Held:
+    """Which worker has the task. Tasks for later are asked for only if wanted: workers answer with
+    all that they hold."""
     with own_connection(app) as connection:
         asked = app.control.inspect(timeout=ASK_WORKERS_S, connection=connection)
         for worker, found in (asked.query_task([task_id]) or {}).items():
             if task_id in found:
-                place = str(found[task_id][0])
-                return ("active" if place == "active" else "reserved"), str(worker)
+                place, about = found[task_id]
+                place = "active" if place == "active" else "reserved"
+                return Held(place, str(worker), str(about.get("name") or ""))
         for worker, found in ((asked.scheduled() or {}) if scheduled else {}).items():
             for one in found:
-                if (one.get("request") or {}).get("id") == task_id:
-                    return "scheduled", str(worker)
-    return "", ""
-
-
-def held_name(app: Any, task_id: str) -> str:
-    """The name of a task that a worker runs or has taken, by its own word; else nothing."""
-    with own_connection(app) as connection:
-        asked = app.control.inspect(timeout=ASK_WORKERS_S, connection=connection)
-        for found in (asked.query_task([task_id]) or {}).values():
-            if task_id in found:
-                return str(found[task_id][1].get("name") or "")
-    return ""
+                about = one.get("request") or {}
+                if about.get("id") == task_id:
+                    return Held("scheduled", str(worker), str(about.get("name") or ""))
+    return Held("")
 
 
 def revoke(app: Any, task_id: str, **how: Any) -> None:
