@@ -107,6 +107,25 @@ def test_program_edits_and_runs_by_name(shops, project, engine):
     assert task_of(project, engine, edited["new_task_id"])["retry_of"] == task_id
 
 
+REGISTERED = [one for one in COMMANDS if one != "rq"]
+
+
+@pytest.mark.parametrize("engine", REGISTERED)
+def test_registered_task_is_told_with_its_signature(shops, project, engine):
+    task_id = failed(project, engine)
+    source = task_of(project, engine, task_id)["source"]
+
+    def told():
+        path = f"/registered-tasks?source={source}"
+        [found] = project.api.ask("GET", path)["sources"]
+        return [task for task in found["tasks"] if task["has_signature"]]
+
+    [task] = eventually(told)
+    names = [(one["name"], one["kind"], one["annotation"]) for one in task["parameters"]]
+    assert names == [("order", "either", "int"), ("password", "named", "str")]
+    assert (task["doc"], task["queue"]) == ("Charges an order.", shops[engine].queue)
+
+
 def act(project, path, **body):
     """The outcome of what a program asked for."""
     command = project.api.ask("POST", path, expect=202, json=body)["command"]

@@ -42,6 +42,7 @@ from queuedeck.web.views.calls import (
 )
 from queuedeck.web.views.commands import submitted_view
 from queuedeck_agent import wire
+from queuedeck_agent.redact import redact_value
 
 HIDDEN = "What was hidden when it was captured is empty here: nobody but the original task has it."
 
@@ -170,7 +171,9 @@ def _form(
 
 
 def _before(command: CommandSeen) -> tuple[str, str, bytes, dict[str, str]]:
-    """What was submitted before, to be changed and submitted again."""
+    """What was submitted before, to be changed and submitted again. Perhaps by somebody else, so
+    secrets in it are hidden as agents hide them.
+    """
     if command.verb != "submit":
         raise NotFound
     asked = command.details
@@ -179,7 +182,8 @@ def _before(command: CommandSeen) -> tuple[str, str, bytes, dict[str, str]]:
         "priority": str(asked.priority) if asked.priority >= 0 else "",
         "delay_s": str(asked.delay_s) if asked.delay_s else "",
     }
-    return command.source, command.task_name, asked.args, options
+    call = msgspec.json.decode(asked.args or b"{}")
+    return command.source, command.task_name, msgspec.json.encode(redact_value(call)), options
 
 
 async def _answer(
