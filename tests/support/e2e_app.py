@@ -83,6 +83,15 @@ def fail(text):
     raise ValueError(text)
 
 
+@app.task(name="e2e.mended")
+def mended(number):
+    """Fails until somebody sets a key, as after a bad deploy."""
+    client = _clients.setdefault(os.getpid(), Redis.from_url(URL))
+    if not client.exists(f"{PREFIX}mended"):
+        raise ConnectionError("the bank is away")
+    return number
+
+
 @app.task(name="e2e.fail_with_secret")
 def fail_with_secret(order, *, password, card):
     """Fails at first; the arguments are logged as a hash by `before_start`."""
