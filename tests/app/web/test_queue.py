@@ -262,12 +262,12 @@ async def test_pause_is_on_every_page_until_it_is_resumed(serving, shop, ann):
 
 async def test_tasks_that_wait_there_say_so(serving, shop, ann):
     tasks, task = f"/p/{shop.slug}/tasks", f"/p/{shop.slug}/tasks/celery/t-2"
-    assert " paused</span>" not in (await ann.get(tasks)).text
+    assert "queue paused</span>" not in (await ann.get(tasks)).text
     await press(ann, path(shop, "pauses"), reason="deploy")
-    assert " paused</span>" in (await ann.get(tasks)).text
+    assert "queue paused</span>" in (await ann.get(tasks)).text
     assert "It waits in emails, which is pausing" in (await ann.get(task)).text
     await press(ann, path(shop, "resumptions"))
-    assert " paused</span>" not in (await ann.get(tasks)).text
+    assert "queue paused</span>" not in (await ann.get(tasks)).text
     assert "It waits in emails" not in (await ann.get(task)).text
 
 
