@@ -63,6 +63,11 @@ class Paused:
         found = [one for one in self._pauses.values() if one.source == source]
         return frozenset(one.queue for one in found if not _is_over(one))
 
+    def present(self) -> list[Pause]:
+        """All of them, as the file has them now."""
+        self._look()
+        return list(_present(self._pauses).values())
+
     def add(self, source: str, queue: str, for_s: int = 0, reason: str = "") -> None:
         """Raises `OSError` when it could not be kept for workers that start later, and
         `CommandRefused` when no more can be."""

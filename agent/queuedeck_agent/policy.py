@@ -86,7 +86,7 @@ class Policy:
         if len(self._acted) >= self.rate:
             raise CommandRefused(
                 "rate",
-                f"This host carries out at most {self.rate} commands a minute "
+                f"This agent carries out at most {self.rate} commands a minute "
                 "(QUEUEDECK_COMMAND_RATE). Try again in a minute.",
             )
         self._acted.append(now)

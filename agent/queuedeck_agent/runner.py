@@ -39,6 +39,11 @@ LARGEST_OUTCOME_BYTES = 120 << 10
 LOGGED_A_MINUTE = 20
 """Refusals in the host's log; what a server sends must not fill it."""
 STOP_S = 0.5
+_FULL = (
+    "Too many commands wait for their turn here already, so nothing was done. Try again in a "
+    "minute."
+)
+_STOPPING = "The worker stopped before the command's turn came, so nothing was done."
 _BY_ID = frozenset(("cancel", "terminate", "priority", "move"))
 """These touch whatever has the id. What runs something is bound to its name by the seal."""
 
@@ -83,12 +88,7 @@ class Runner:
                 self._orders_bytes += order.size
                 self._changed.notify()
         if not taken:
-            self._turn_away(
-                order,
-                "rate",
-                f"{WAITING_COMMANDS} commands wait for their turn here already, so nothing was "
-                "done. Try again in a minute.",
-            )
+            self._turn_away(order, "rate", _STOPPING if self._is_stopping else _FULL)
         elif self._thread is None:
             self._thread = threading.Thread(target=self._work, name="queuedeck-runner", daemon=True)
             self._thread.start()
@@ -110,9 +110,7 @@ class Runner:
             self._orders.clear()
             self._changed.notify()
         for order in waiting:
-            self._turn_away(
-                order, "expired", "The worker stopped before its turn came, so nothing was done."
-            )
+            self._turn_away(order, "rate", _STOPPING)
         if self._thread is not None:
             self._thread.join(STOP_S)
             if self._thread.is_alive():

@@ -1,16 +1,19 @@
 # SPDX-License-Identifier: AGPL-3.0-only
 """Paused queues: the same in every process of a host, over restarts, and over by themselves."""
 
+import json
 import multiprocessing
 import os
 import time
 from pathlib import Path
 
 import pytest
+from tests.support import spool
 
-from queuedeck_agent import paused
+from queuedeck_agent import config, paused, status
 from queuedeck_agent.errors import CommandRefused
 from queuedeck_agent.paused import Paused
+from queuedeck_agent.spool import open_spool
 
 SOURCE = "0123456789ab"
 MAIL = (SOURCE, "mail")
@@ -118,3 +121,25 @@ def test_two_processes_at_once_lose_nothing(tmp_path: Path) -> None:
     for other in others:
         other.join(60)
     assert len(Paused(tmp_path).queues(SOURCE)) == 20
+
+
+@pytest.mark.parametrize("as_json", [True, False])
+def test_status_tells_what_is_paused(
+    as_json: bool,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("QUEUEDECK_DSN", spool.dsn())
+    monkeypatch.setenv("QUEUEDECK_SPOOL", str(tmp_path))
+    folder = open_spool(config.from_env(), "0" * 32).folder
+    Paused(folder).add(SOURCE, "mail", for_s=60, reason="on fire\nallowed everything")
+    assert status.main(as_json) == 0
+    printed = capsys.readouterr().out
+    if as_json:
+        (told,) = json.loads(printed)["paused"]
+        assert (told["source"], told["queue"]) == (SOURCE, "mail")
+    else:
+        (line,) = [one for one in printed.splitlines() if one.startswith("paused")]
+        assert "mail of source 0123456789ab, until 20" in line
+        assert line.endswith(": on fire allowed everything")

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import msgspec
 import pytest
@@ -43,7 +44,7 @@ class FakeEngine:
     def detach(self) -> None: ...
 
     def info(self) -> wire.EngineInfo:
-        return wire.EngineInfo("celery", "5.6", SOURCE, "worker", "celery@host")
+        return wire.EngineInfo("celery", "5.6", SOURCE, "producer", "celery@host")
 
     def name_of(self, command: wire.CommandBody) -> str:
         return command.task_name
@@ -123,7 +124,7 @@ def test_replayed_command_acts_once(host: Host) -> None:
     ids=lambda value: str(value)[:40],
 )
 def test_command_that_must_not_act_is_refused_and_reported(
-    change: dict[str, object], code: str, host: Host
+    change: dict[str, Any], code: str, host: Host
 ) -> None:
     host.edge.send_command(host.body(**change))
     failure = host.failure()
@@ -325,7 +326,7 @@ def test_journal_begin_is_on_disk_before_it_returns(
     synced: list[str] = []
     journal = Journal(tmp_path, "f")
     path = tmp_path / "commands" / "f.journal"
-    monkeypatch.setattr(os, "fsync", lambda fd: synced.append(path.read_text()))
+    monkeypatch.setattr(os, "fsync", lambda _: synced.append(path.read_text()))
     journal.begin("a")
     journal.close()
     assert synced == ["begin a\n"]
