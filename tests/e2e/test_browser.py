@@ -144,7 +144,7 @@ def test_agents_page_names_the_worker(page, connected, complaints):
 
 def test_filter_is_in_the_url(page, connected, complaints):
     page.goto("/p/default/tasks?q=state:failed")
-    states = page.locator("#rows tr td:first-child")
+    states = page.locator("#rows tr td .state")
     expect(states.first).to_contain_text("failed", ignore_case=True)
     assert all("failed" in text.lower() for text in states.all_inner_texts())
     assert complaints == []
