@@ -237,6 +237,7 @@ def test_move(fresh: Fresh, able: Able) -> None:
     worker.start()
     assert worker.event(wire.TaskStarted, moved).queue == worker.other_queue
     worker.event(wire.TaskSucceeded, kept)
+    worker.event(wire.TaskSucceeded, moved)
     assert len(worker.told("note", name)) == 1
 
 
