@@ -115,6 +115,24 @@ def test_purge_leaves_dead_delayed_and_taken_messages(desk: Desk) -> None:
     assert (client.zcard(desk.key("mail.XQ")), client.llen(desk.key("mail.DQ"))) == (1, 1)
 
 
+def test_large_messages_are_taken_in_small_steps(desk: Desk) -> None:
+    large = "x" * 900_000
+    sent = {desk.actor.send(number, password=large).message_id for number in range(12)}
+    shown = json.loads(desk.order("peek").found)
+    assert len(shown) == 5  # 4 MB and one more
+    assert desk.order("purge").affected == 12
+    assert {one.task_id for one in desk.events(wire.TaskCancelled)} == sent
+
+
+def test_requeue_of_a_cancelled_one_is_refused(desk: Desk) -> None:
+    """Workers with the agent would skip it again."""
+    task_id = desk.bury(1)
+    desk.agent.cancelled.add([(desk.engine.source.key, task_id)])
+    with pytest.raises(CommandRefused, match="was cancelled here"):
+        desk.order("requeue", task_id)
+    assert desk.broker.client.zcard(desk.key("mail.XQ")) == 1
+
+
 def test_purge_says_how_many_it_could_not_read(desk: Desk) -> None:
     desk.actor.send(1)
     desk.broker.client.hset(desk.key("mail.msgs"), "strange", b"\x80not a message")

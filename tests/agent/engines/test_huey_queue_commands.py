@@ -138,6 +138,15 @@ def test_purge_of_many_leaves_the_other_queue(desk: Desk) -> None:
     assert len({one.task_id for one in desk.events(wire.TaskCancelled)}) == 1_111
 
 
+@on("redis", "priority")
+def test_large_messages_are_taken_in_small_steps(desk: Desk) -> None:
+    large = "x" * 900_000
+    sent = {desk.send(number, large) for number in range(12)}
+    assert len(json.loads(desk.order("peek").found)) == 5  # 4 MB and one more
+    assert desk.order("purge").affected == 12
+    assert {one.task_id for one in desk.events(wire.TaskCancelled)} == sent
+
+
 @on("redis")
 def test_purge_says_how_many_it_could_not_read(desk: Desk) -> None:
     desk.send(1)

@@ -32,8 +32,6 @@ class DramatiqEngine:
     tasks: TaskHooks
     gate: Gate
     _actions: dict[str, Action]
-    name_of: NameOf = no_name
-    """The task name in the message of a command's task; empty where none is found."""
 
     def __init__(self, broker: Any, role: str, worker: Any = None) -> None:
         self.broker = broker
@@ -46,6 +44,8 @@ class DramatiqEngine:
         self.source = dramatiq_source.find_source(broker)
         self.version = _dramatiq_version()
         self.worker_name = f"dramatiq@{socket.gethostname()}:{os.getpid()}"
+        self.name_of: NameOf = no_name
+        """The task name in the message of a command's task; empty where none is found."""
 
     def capabilities(self) -> tuple[wire.Capability, ...]:
         """By the broker, and whether this process has a worker."""

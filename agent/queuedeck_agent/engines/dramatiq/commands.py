@@ -110,6 +110,8 @@ class Commands:
         entries = dramatiq_redis.find_dead(self.broker, self._queues(command.queue), wanted)
         for entry in entries:
             self.agent.policy.check_task(entry.message.actor_name)
+            if (self.source, entry.message.message_id) in self.agent.cancelled:
+                raise CommandRefused("invalid", "It was cancelled here: workers would skip it.")
         sent = [entry for entry in entries if self._requeued(entry)]
         if not sent:
             raise CommandRefused(

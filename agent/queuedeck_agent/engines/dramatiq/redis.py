@@ -14,6 +14,8 @@ from queuedeck_agent.engines.dramatiq.run import attempt_of
 MAX_LOOKED_AT = 20_000
 """Messages of one queue that are looked through for a task."""
 CHUNK = 500
+ROOM_BYTES = 4 << 20
+"""What is read in one step, and of the first messages; one more message at most."""
 
 _TAKE_OUT = """
 if redis.call('lrem', KEYS[1], 1, ARGV[1]) == 0 then return 0 end
@@ -31,7 +33,17 @@ _PURGE = """
 local ids = redis.call('lrange', KEYS[1], 0, ARGV[1] - 1)
 if #ids == 0 then return {0} end
 local found = {}
-if ARGV[2] == '1' then found = redis.call('hmget', KEYS[2], unpack(ids)) end
+local room = tonumber(ARGV[2])
+if room > 0 then
+  local some = {}
+  for i = 1, #ids do
+    some[i] = ids[i]
+    room = room - redis.call('hstrlen', KEYS[2], ids[i])
+    if room < 0 then break end
+  end
+  ids = some
+  found = redis.call('hmget', KEYS[2], unpack(ids))
+end
 redis.call('ltrim', KEYS[1], #ids, -1)
 redis.call('hdel', KEYS[2], unpack(ids))
 return {#ids, found}
@@ -135,8 +147,8 @@ def purge(broker: Any, queue: str, limit: int) -> "Iterator[tuple[int, list[Any]
     left = length(broker, queue)
     seen = 0
     while left > 0:
-        reads = "1" if seen < limit else "0"
-        answer = broker.client.eval(_PURGE, 2, place, f"{place}.msgs", min(CHUNK, left), reads)
+        room = ROOM_BYTES if seen < limit else 0
+        answer = broker.client.eval(_PURGE, 2, place, f"{place}.msgs", min(CHUNK, left), room)
         count = int(answer[0])
         if not count:
             return
@@ -206,12 +218,16 @@ def _scan(broker: Any, queue: str, place: str, task_ids: "set[str]") -> "Iterato
 
 
 def _read(broker: Any, queue: str, place: str, ids: "list[Any]") -> "Iterator[Entry]":
-    if not ids:
-        return
-    for redis_id, data in zip(ids, broker.client.hmget(place, ids), strict=True):
+    """One by one, until they are too large to go on."""
+    room = ROOM_BYTES
+    for redis_id in ids:
+        data = broker.client.hget(place, redis_id)
         message = decoded(data)
         if message is not None:
             yield Entry(queue, redis_id, message)
+        room -= len(data or b"")
+        if room < 0:
+            return
 
 
 def _raw(data: Any) -> bytes:

@@ -2,6 +2,7 @@
 """Verbs of a queue: purge, pause, resume, peek. A queue is an instance of the application."""
 
 import time
+from collections.abc import Iterator
 from typing import Any
 
 from queuedeck_agent import wire
@@ -10,7 +11,7 @@ from queuedeck_agent.engines.huey import storage as huey_storage
 from queuedeck_agent.engines.huey.gate import Gate
 from queuedeck_agent.engines.huey.publish import PublishHooks, instant_us
 from queuedeck_agent.engines.huey.stamp import Stamp
-from queuedeck_agent.engines.huey.stores import CHUNK, Store
+from queuedeck_agent.engines.huey.stores import CHUNK, ROOM_BYTES, Store
 from queuedeck_agent.errors import CommandRefused
 
 USUAL_AMOUNT = 20
@@ -34,7 +35,7 @@ class QueueCommands:
         huey, store = self._instance(command)
         wanted = command.details.amount
         amount = min(wanted, MAX_FOUND) if wanted > 0 else USUAL_AMOUNT
-        read = [huey_storage.read(huey, one.data) for one in store.entries("queue", amount)]
+        read = [huey_storage.read(huey, data) for data in _first(store, amount)]
         found = [self._found(huey, *one) for one in read if one is not None]
         effect = f"Read the first {len(read)} messages of `{huey.name}`; nothing was taken."
         if len(found) < len(read):
@@ -131,3 +132,13 @@ class QueueCommands:
                 "invalid", f"This consumer takes from `{own}`, not from `{command.queue}`."
             )
         return own
+
+
+def _first(store: Store, amount: int) -> Iterator[bytes]:
+    """One by one, until they are too large to go on."""
+    room = ROOM_BYTES
+    for entry in store.entries("queue", amount, 1):
+        yield entry.data
+        room -= len(entry.data)
+        if room < 0:
+            return

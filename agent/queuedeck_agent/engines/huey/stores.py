@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 CHUNK = 500
+ROOM_BYTES = 4 << 20
+"""What is read in one step, and of the first messages; one more message at most."""
 _PREFIX_BYTES = 8
 """What Huey puts before each message of a Redis queue with priorities."""
 
@@ -28,8 +30,28 @@ redis.call('zadd', KEYS[2], score, ARGV[2])
 return 1
 """
 _PURGE_LIST = """
-local found = redis.call('lrange', KEYS[1], -ARGV[1], -1)
+local found = {}
+local room = tonumber(ARGV[2])
+for i = 1, ARGV[1] do
+  local one = redis.call('lindex', KEYS[1], -i)
+  if not one then break end
+  found[i] = one
+  room = room - #one
+  if room < 0 then break end
+end
 redis.call('ltrim', KEYS[1], 0, -#found - 1)
+return found
+"""
+_PURGE_SET = """
+local found = {}
+local room = tonumber(ARGV[2])
+for i = 1, ARGV[1] do
+  local one = redis.call('zpopmin', KEYS[1])
+  if not one[1] then break end
+  found[i] = one[1]
+  room = room - #one[1]
+  if room < 0 then break end
+end
 return found
 """
 
@@ -54,8 +76,8 @@ class Store:
     def __init__(self, storage: Any) -> None:
         self.storage = storage
 
-    def entries(self, place: str, limit: int) -> Iterator[Entry]:
-        """The message that is next comes first."""
+    def entries(self, place: str, limit: int, step: int = CHUNK) -> Iterator[Entry]:
+        """The message that is next comes first. `step`: so many are read at once."""
         raise NotImplementedError
 
     def take(self, entry: Entry) -> bool:
@@ -84,9 +106,9 @@ class RedisStore(Store):
         super().__init__(storage)
         self.ranked = bool(storage.priority)
 
-    def entries(self, place: str, limit: int) -> Iterator[Entry]:
-        for start in range(0, limit, CHUNK):
-            stop = min(start + CHUNK, limit)
+    def entries(self, place: str, limit: int, step: int = CHUNK) -> Iterator[Entry]:
+        for start in range(0, limit, step):
+            stop = min(start + step, limit)
             found = self._read(place, start, stop)
             for raw in found:
                 prefixed = place == "queue" and self.ranked
@@ -100,10 +122,9 @@ class RedisStore(Store):
         return bool(self.storage.conn.zrem(self._key(entry.place), entry.key))
 
     def purge(self, amount: int) -> list[bytes]:
-        key = self.storage.queue_key
-        if self.ranked:
-            return [one[_PREFIX_BYTES:] for one, _ in self.storage.conn.zpopmin(key, amount)]
-        return list(self.storage.conn.eval(_PURGE_LIST, 1, key, amount))
+        script = _PURGE_SET if self.ranked else _PURGE_LIST
+        found = self.storage.conn.eval(script, 1, self.storage.queue_key, amount, ROOM_BYTES)
+        return [one[_PREFIX_BYTES:] for one in found] if self.ranked else list(found)
 
     def replace(self, entry: Entry, data: bytes, priority: int) -> bool:
         in_queue = entry.place == "queue"
@@ -142,7 +163,7 @@ class SqliteStore(Store):
     name = "SQLite"
     ranked = True
 
-    def entries(self, place: str, limit: int) -> Iterator[Entry]:
+    def entries(self, place: str, limit: int, step: int = CHUNK) -> Iterator[Entry]:
         table, order = _TABLES[place]
         rows = self.storage.sql(
             f"select id, data from {table} where queue = ? order by {order} limit ?",  # noqa: S608
@@ -210,7 +231,7 @@ class FileStore(Store):
     name = "files"
     ranked = True
 
-    def entries(self, place: str, limit: int) -> Iterator[Entry]:
+    def entries(self, place: str, limit: int, step: int = CHUNK) -> Iterator[Entry]:
         for path in self._files(place)[:limit]:
             try:
                 yield Entry(place, path, path.read_bytes())
