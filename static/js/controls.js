@@ -21,13 +21,8 @@ function startDialogs() {
   on("click", "[data-dialog]", (button) => openDialog(button.dataset.dialog));
   on("click", "[data-close]", (button) => button.closest("dialog").close());
   on("click", "dialog", (dialog, event) => event.target === dialog && dialog.close());
-  // What a form in a dialog asked for was taken: its place is the page.
-  document.addEventListener("queuedeck:refresh", (event) => {
-    const form = event.target.closest?.("dialog form");
-    if (!form) return;
-    form.reset();
-    form.closest("dialog").close();
-  });
+  // What a form in a dialog asked for was taken: its outcome is on the page.
+  on("queuedeck:refresh", "dialog form", (form) => { form.reset(); form.closest("dialog").close(); });
   document.addEventListener("click", (event) => {
     for (const menu of document.querySelectorAll("details.menu[open]")) {
       if (!menu.contains(event.target)) menu.open = false;
