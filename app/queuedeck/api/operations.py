@@ -19,6 +19,7 @@ from queuedeck.domain.operations.selection import Ask, checked
 from queuedeck.domain.operations.states import TaskOutcome
 from queuedeck.domain.projects.access import Access
 from queuedeck.entrance.guards import requires
+from queuedeck.entrance.paths import read_number
 from queuedeck.entrance.services import Services
 from queuedeck.errors import Forbidden, NotFound
 
@@ -33,8 +34,8 @@ class AskBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     """retry, requeue, cancel, move or priority."""
     q: str = ""
     """A filter of the task list. An unknown key is an error."""
-    keys: list[int] = []
-    """Keys of tasks."""
+    keys: list[str] = []
+    """Keys of tasks, as the list of tasks tells them."""
     failed_of: str = ""
     """An operation: the tasks of it that were not done."""
     queue: str = ""
@@ -42,7 +43,8 @@ class AskBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     priority: int | None = None
 
     def read(self) -> Ask:
-        return checked(self.verb, self.q, self.keys, self.failed_of, self.queue, self.priority)
+        keys = [read_number(key) for key in self.keys]
+        return checked(self.verb, self.q, keys, self.failed_of, self.queue, self.priority)
 
 
 class OperationBody(AskBody, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -97,9 +99,27 @@ class OperationList(msgspec.Struct, frozen=True):
     operations: list[OperationView]
 
 
+class OutcomeView(msgspec.Struct, frozen=True, kw_only=True):
+    key: str
+    engine: str
+    task_id: str
+    task_name: str
+    queue: str
+    was: str
+    """The task's state when the set was frozen."""
+    is_canary: bool
+    state: str
+    """waiting, open, done, failed, unknown, skipped or stopped."""
+    code: str
+    message: str
+    new_task_id: str
+    command_id: str
+    changed_us: int
+
+
 class OutcomeList(msgspec.Struct, frozen=True):
-    tasks: list[TaskSeen]
-    after: int | None
+    tasks: list[OutcomeView]
+    after: str | None
     """Ask with this for the next ones; null: these were the last."""
 
 
@@ -188,12 +208,16 @@ async def list_outcomes(
     operation_id: FromPath[str],
     outcome: FromQuery[TaskOutcome | None] = None,
     limit: Limit = 100,
-    after: FromQuery[int] = 0,
+    after: FromQuery[str] = "0",
 ) -> OutcomeList:
     found = await queries.find_operation(services.control, access.project.id, operation_id)
-    tasks = await queries.list_outcomes(services.control, found.id, outcome, limit + 1, after)
+    tasks = await queries.list_outcomes(
+        services.control, found.id, outcome, limit + 1, read_number(after)
+    )
     more = len(tasks) > limit
-    return OutcomeList(tasks[:limit], tasks[limit - 1].task_key if more else None)
+    return OutcomeList(
+        [_outcome(task) for task in tasks[:limit]], str(tasks[limit - 1].task_key) if more else None
+    )
 
 
 @post(
@@ -252,6 +276,11 @@ async def _answer(services: Services, operation: OperationSeen) -> OperationAnsw
 def _view(operation: OperationSeen, tally: Tally) -> OperationView:
     same = {name: getattr(operation, name) for name in _SAME}
     return OperationView(**same, counts=tally)
+
+
+def _outcome(task: TaskSeen) -> OutcomeView:
+    # Keys are beyond what a number of JSON safely holds.
+    return msgspec.convert({**msgspec.structs.asdict(task), "key": str(task.task_key)}, OutcomeView)
 
 
 _SAME = tuple(name for name in OperationView.__struct_fields__ if name != "counts")

@@ -174,6 +174,10 @@ async def test_programs_preview_create_and_stop(serving, shop):
         assert (await api.post(f"{base}/{operation['id']}/pause")).status_code == 409
         assert (await api.get(f"{base}/{operation['id']}/tasks?outcome=done")).json()["tasks"] == []
         assert len((await api.get(base)).json()["operations"]) == 1
+        keys = [task["key"] for task in await _listed(api, shop)]
+        named = await api.post(f"{base}/preview", json={"verb": "retry", "keys": keys[:2]})
+        assert named.json()["total"] == 2
+        assert (await api.post(f"{base}/preview", json={"verb": "retry", "keys": ["x"]})).is_error
 
 
 async def test_operation_of_another_project_is_not_found(serving, shop):
@@ -183,6 +187,11 @@ async def test_operation_of_another_project_is_not_found(serving, shop):
     async with visitor(serving, other) as bob:
         assert (await bob.get(at(other, f"/{operation_id}"))).status_code == 404
         assert (await press(bob, at(other, f"/{operation_id}/disarm"))).status_code == 404
+
+
+async def _listed(api, project):
+    path = f"/api/v1/projects/{project.slug}/tasks?q=state:failed"
+    return (await api.get(path)).json()["tasks"]
 
 
 async def _armed(serving, project, operation_id):

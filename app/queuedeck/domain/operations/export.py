@@ -48,9 +48,14 @@ async def _json(db: ControlDb, operation: OperationSeen) -> AsyncIterator[bytes]
     yield msgspec.json.encode(head)[:-1] + b',"tasks":['
     between = b"\n"
     async for tasks in every_outcome(db, operation.id):
-        yield between + b",\n".join(msgspec.json.encode(task) for task in tasks)
+        yield between + b",\n".join(_json_of(task) for task in tasks)
         between = b",\n"
     yield b"\n]}\n"
+
+
+def _json_of(task: TaskSeen) -> bytes:
+    # Keys are beyond what a number of JSON safely holds.
+    return msgspec.json.encode({**msgspec.structs.asdict(task), "task_key": str(task.task_key)})
 
 
 def _rows(rows: list[object]) -> bytes:

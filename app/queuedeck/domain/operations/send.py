@@ -4,7 +4,7 @@
 from collections.abc import Mapping, Sequence
 
 import msgspec
-from sqlalchemy import func, select, update
+from sqlalchemy import bindparam, func, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from queuedeck.clock import SECOND_US
@@ -26,6 +26,24 @@ LOOK_AHEAD = 1_000
 """So many are looked at once when all of a batch were passed over."""
 ROUNDS = 4
 
+_table = OperationTask.__table__
+_ONE = update(OperationTask).where(
+    _table.c.operation_id == bindparam("of"), _table.c.task_key == bindparam("task")
+)
+_OPEN = _ONE.values(
+    state=TaskOutcome.OPEN.value,
+    code="",
+    message="",
+    command_id=bindparam("to_command_id"),
+    is_canary=bindparam("to_is_canary"),
+    changed_us=bindparam("to_changed_us"),
+)
+_SKIP = _ONE.values(
+    state=TaskOutcome.SKIPPED.value,
+    code=bindparam("to_code"),
+    message=bindparam("to_message"),
+    changed_us=bindparam("to_changed_us"),
+)
 _ACTS = {"cancel": ("cancel", "terminate")}
 
 
@@ -155,15 +173,13 @@ async def _write(
         commands = [_command(now, operation, acts[key]) for key in chosen]
         session.add_all(commands)
         await session.flush()
-        changes = [_opened(command, operation, now) for command in commands]
-        changes += [_passed_over(key, skip, now) for key, skip in skips.items()]
-        for change in changes:
-            key = change.pop("key")
-            await session.execute(
-                update(OperationTask)
-                .where(OperationTask.operation_id == operation.id, OperationTask.task_key == key)
-                .values(change)
-            )
+        connection = await session.connection()
+        if commands:
+            rows = [_opened(command, operation, now) for command in commands]
+            await connection.execute(_OPEN, rows)
+        if skips:
+            rows = [_skipped(operation, key, skip, now) for key, skip in skips.items()]
+            await connection.execute(_SKIP, rows)
     await _intend(desk, operation, [acts[key] for key in chosen])
     if chosen:
         desk.commands_changed(operation.project_id)
@@ -223,23 +239,21 @@ def _command(now: int, operation: OperationSeen, act: _Act) -> Command:
 
 def _opened(command: Command, operation: OperationSeen, now: int) -> dict[str, object]:
     return {
-        "key": command.task_key,
-        "state": TaskOutcome.OPEN.value,
-        "code": "",
-        "message": "",
-        "command_id": command.id,
-        "is_canary": operation.canary_state == "trying",
-        "changed_us": now,
+        "of": operation.id,
+        "task": command.task_key,
+        "to_command_id": command.id,
+        "to_is_canary": operation.canary_state == "trying",
+        "to_changed_us": now,
     }
 
 
-def _passed_over(key: int, skip: rules.Skip, now: int) -> dict[str, object]:
+def _skipped(operation: OperationSeen, key: int, skip: rules.Skip, now: int) -> dict[str, object]:
     return {
-        "key": key,
-        "state": TaskOutcome.SKIPPED.value,
-        "code": skip.code,
-        "message": skip.message,
-        "changed_us": now,
+        "of": operation.id,
+        "task": key,
+        "to_code": skip.code,
+        "to_message": skip.message,
+        "to_changed_us": now,
     }
 
 
