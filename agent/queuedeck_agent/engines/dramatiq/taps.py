@@ -44,7 +44,7 @@ class Tap:
         return self
 
     def __next__(self) -> Any:
-        if self.gate.should_be_shut(self.queue) and self.may_shut():
+        if self.may_shut() and self.gate.should_be_shut(self.queue):
             self._keep_shut()
             return None
         if self.is_shut:
