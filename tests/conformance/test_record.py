@@ -82,3 +82,11 @@ def test_exceptions_name_behaviours_that_exist(engine: str) -> None:
     named = {name for one in harness.differences for name in one.behaviours}
     assert {*harness.emulated, *harness.impossible, *named} <= BEHAVIOURS.keys() | VERBS.keys()
     assert not harness.emulated.keys() & harness.impossible.keys()
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_no_verb_is_excepted(engine: str) -> None:
+    """The adapter itself says what it cannot, and that it refuses is tested."""
+    harness = harness_of(engine)
+    named = {name for one in harness.differences for name in one.behaviours}
+    assert not {*harness.emulated, *harness.impossible, *named} & VERBS.keys()
