@@ -107,6 +107,25 @@ def test_purge_of_more_than_one_script_is_exact(far: Far) -> None:
     far.run(far.pool.delete(*keys))
 
 
+def test_jobs_are_purged_or_run_while_a_worker_takes_them(far: Far) -> None:
+    """Each one exactly one of both."""
+    far.work(add, max_jobs=50)
+
+    async def send() -> list[str]:
+        jobs = [await far.pool.enqueue_job("add", n) for n in range(400)]
+        return [job.job_id for job in jobs if job is not None]
+
+    sent = far.run(send())
+    done = far.execute("purge", "", "", queue=far.queue)
+    eventually(lambda: far.run(far.pool.zcard(far.queue)) == 0)
+    purged = [one.task_id for one in far.events(wire.TaskCancelled)]
+    eventually(lambda: len(far.events(wire.TaskSucceeded)) + len(purged) == len(sent))
+    ran = [one.task_id for one in far.events(wire.TaskStarted)]
+    assert done.affected == len(purged) > 0
+    assert sorted(ran + purged) == sorted(sent)
+    assert far.events(wire.TaskFailed) == []
+
+
 def test_job_is_moved_with_its_moment_unless_it_runs(far: Far) -> None:
     job_id, other = far.send("add", 1, _defer_by=60), f"{far.queue}-other"
     score = far.run(far.pool.zscore(far.queue, job_id))

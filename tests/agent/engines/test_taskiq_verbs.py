@@ -217,6 +217,28 @@ def test_purge_of_a_list_is_exact_over_several_steps(app: App) -> None:
     assert app.ids(wire.TaskCancelled) == sent
 
 
+@pytest.mark.parametrize("kind", [ListQueueBroker, RedisStreamBroker])
+def test_messages_are_purged_or_run_while_a_worker_takes_them(app: App, kind: type[Any]) -> None:
+    """Each one exactly one of both."""
+    broker = app.broker(kind)
+    options: dict[str, Any] = {} if kind is ListQueueBroker else {"xread_count": 10}
+    app.work(app.broker(kind, **options))
+
+    async def send() -> list[str]:
+        kicker: Any = AsyncKicker("nap", broker, {})
+        return [(await kicker.kiq(0.05)).task_id for _ in range(400)]
+
+    sending = asyncio.run_coroutine_threadsafe(send(), app.loop)
+    eventually(lambda: app.events(wire.TaskStarted))
+    affected = sum(app.execute("purge").affected for _ in range(5))
+    sent = sending.result(20)
+    affected += app.execute("purge").affected
+    purged = app.ids(wire.TaskCancelled)
+    eventually(lambda: len(app.events(wire.TaskSucceeded)) + len(purged) == len(sent))
+    assert affected == len(purged) > 0
+    assert sorted(app.ids(wire.TaskStarted) + purged) == sorted(sent)
+
+
 def test_move_leaves_no_copy_when_a_worker_was_faster(app: App) -> None:
     broker, target = app.broker(), f"{app.queue}-other"
     app.send(broker)

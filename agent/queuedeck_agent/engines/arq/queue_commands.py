@@ -39,22 +39,44 @@ class QueueCommands:
         """What is due and does not run, with its message, its tries, and any abort."""
         queue = _queue_of(command)
         until_ms = time.time_ns() // 1_000_000
-        gone = self.connection.ask(lambda pool: arq_redis.purge(pool, queue, until_ms))
-        read, at_us = self.connection.reader(), time.time_ns() // 1_000
-        for one in gone[:MOST_TOLD]:
-            self.agent.recorder.emit(
-                wire.TaskCancelled(
-                    at_us, self.source, one.job_id, one.attempt, "purged", _name_of(read, one)
-                )
-            )
+        count = self._purge(queue, until_ms)
         left = self.connection.ask(lambda pool: arq_redis.due_and_free(pool, queue, until_ms))
         effect = (
-            f"Removed the {len(gone)} jobs that were due in `{queue}`. Those that are deferred, or "
+            f"Removed the {count} jobs that were due in `{queue}`. Those that are deferred, or "
             "run, were left alone."
         )
         if left:
             effect += f" {left} of them are still there: they came back while it was done."
-        return done(command, effect, affected=len(gone), verified=not left)
+        return done(command, effect, affected=count, verified=not left)
+
+    def _purge(self, queue: str, until_ms: int) -> int:
+        """Step by step, each told before the next; until a look from the beginning finds nothing,
+        since jobs end meanwhile and others move up."""
+        count, skipped, found = 0, 0, False
+        while True:
+            taken, seen = self._purge_some(queue, until_ms, skipped)
+            for one in taken[: max(0, MOST_TOLD - count)]:
+                self._tell_purged(one)
+            count += len(taken)
+            found = found or bool(taken)
+            if seen:
+                skipped += seen - len(taken)
+            elif found:
+                skipped, found = 0, False
+            else:
+                return count
+
+    def _purge_some(
+        self, queue: str, until_ms: int, skipped: int
+    ) -> "tuple[list[arq_redis.Taken], int]":
+        return self.connection.ask(
+            lambda pool: arq_redis.purge_some(pool, queue, until_ms, skipped)
+        )
+
+    def _tell_purged(self, one: arq_redis.Taken) -> None:
+        name = _name_of(self.connection.reader(), one)
+        about = (time.time_ns() // 1_000, self.source, one.job_id, one.attempt, "purged", name)
+        self.agent.recorder.emit(wire.TaskCancelled(*about))
 
     def pause(self, command: wire.CommandBody, call: bytes) -> wire.CommandDone:
         """By the gate before a worker starts what it has found; arq takes nothing before that."""

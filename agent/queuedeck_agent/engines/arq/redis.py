@@ -88,18 +88,12 @@ async def move(pool: Any, queues: "list[str]", job_id: str, target: str) -> str:
     return found.decode() if isinstance(found, bytes) else str(found)
 
 
-async def purge(pool: Any, queue: str, until_ms: int) -> "list[Taken]":
-    """Removes what is due and does not run, until a look from the beginning finds nothing."""
-    gone: list[Taken] = []
-    found = True
-    while found:
-        found, skipped = False, 0
-        while ids := await _due(pool, queue, until_ms, skipped):
-            taken = await _take(pool, queue, ids)
-            found = found or bool(taken)
-            skipped += len(ids) - len(taken)
-            gone += taken
-    return gone
+async def purge_some(
+    pool: Any, queue: str, until_ms: int, skipped: int
+) -> "tuple[list[Taken], int]":
+    """Of the next jobs that were due then: what was removed, and how many were looked at."""
+    ids = await _due(pool, queue, until_ms, skipped)
+    return await _take(pool, queue, ids) if ids else [], len(ids)
 
 
 async def peek(pool: Any, queue: str, amount: int, most_bytes: int) -> "list[Waiting]":

@@ -38,22 +38,47 @@ class QueueCommands:
         """A list loses its messages in steps that read and remove; a group of a stream skips what
         it has not given out."""
         queue, line = _queue_of(command), self._on_redis(command)
-        purge = taskiq_redis.purge_list if line.is_list else taskiq_redis.purge_stream
-        gone, left = line.run(purge(line.broker, queue))
+        count = self._purge_list(line, queue) if line.is_list else self._purge_stream(line, queue)
+        first = taskiq_redis.first_of_list if line.is_list else taskiq_redis.first_of_stream
+        left = len(line.run(first(line.broker, queue, taskiq_redis.CHUNK)))
+        effect = f"Removed {count} waiting messages from `{queue}`."
+        if not line.is_list:
+            effect += " What workers had read already they still run."
+        if left:
+            effect += " There are messages again: they came while it was done."
+        return done(command, effect, affected=count)
+
+    def _purge_list(self, line: Line, queue: str) -> int:
+        """As many as there are now, step by step; what is sent meanwhile stays."""
+        count, left = 0, line.run(taskiq_redis.length_of_list(line.broker, queue))
+        while left > 0:
+            amount = min(taskiq_redis.CHUNK, left)
+            gone = line.run(taskiq_redis.take_from_list(line.broker, queue, amount))
+            self._tell_purged(line, gone, count)
+            count += len(gone)
+            left = left - amount if len(gone) == amount else 0
+        return count
+
+    def _purge_stream(self, line: Line, queue: str) -> int:
+        count, place = 0, b""
+        until = line.run(taskiq_redis.end_of_stream(line.broker, queue))
+        while until:
+            gone, place = line.run(taskiq_redis.take_from_stream(line.broker, queue, until, place))
+            if not gone:
+                break
+            self._tell_purged(line, gone, count)
+            count += len(gone)
+        return count
+
+    def _tell_purged(self, line: Line, gone: "list[bytes]", count: int) -> None:
         at_us = time.time_ns() // 1_000
-        for data in gone[:MOST_TOLD]:
+        for data in gone[: max(0, MOST_TOLD - count)]:
             message = _read(line, data)
             if message is not None:
                 about = (message.task_id, taskiq_run.attempt_of(message.labels))
                 self.agent.recorder.emit(
                     wire.TaskCancelled(at_us, self.source, *about, "purged", message.task_name)
                 )
-        effect = f"Removed {len(gone)} waiting messages from `{queue}`."
-        if not line.is_list:
-            effect += " What workers had read already they still run."
-        if left:
-            effect += f" {left} are there now: they came while it was done."
-        return done(command, effect, affected=len(gone))
 
     def pause(self, command: wire.CommandBody, call: bytes) -> wire.CommandDone:
         """By the gate before a worker takes; see `gate.py`."""

@@ -17,7 +17,7 @@ if redis.call('LREM', KEYS[1], -1, ARGV[1]) == 1 then return 1 end
 redis.call('LPOP', KEYS[2])
 return 0
 """
-_PURGE_STREAM = """
+_TAKE_FROM_STREAM = """
 local function known(flat)
   local found = {}
   for at = 1, #flat, 2 do found[flat[at]] = flat[at + 1] end
@@ -84,37 +84,35 @@ async def move_in_lists(broker: Any, queue: str, target: str, data: bytes) -> bo
         return bool(await client.eval(_MOVE, 2, queue, target, data))
 
 
-async def purge_list(broker: Any, queue: str) -> "tuple[list[bytes], int]":
-    """(what was removed, the oldest first; how many are there now). What is sent after the
-    beginning stays."""
-    gone: list[bytes] = []
-    async with client_of(broker) as client:
-        left = int(await client.llen(queue))
-        while left > 0:
-            count = min(CHUNK, left)
-            async with client.pipeline(transaction=True) as pipe:
-                pipe.lrange(queue, -count, -1)
-                pipe.ltrim(queue, 0, -count - 1)
-                removed, _ = await pipe.execute()
-            gone += reversed(removed)
-            left = left - count if len(removed) == count else 0
-        return gone, int(await client.llen(queue))
+async def take_from_list(broker: Any, queue: str, amount: int) -> "list[bytes]":
+    """Reads and removes the first, in one transaction; the oldest first."""
+    async with (
+        client_of(broker) as client,
+        client.pipeline(transaction=True) as pipe,
+    ):
+        pipe.lrange(queue, -amount, -1)
+        pipe.ltrim(queue, 0, -amount - 1)
+        removed, _ = await pipe.execute()
+    return list(reversed(removed))
 
 
-async def purge_stream(broker: Any, queue: str) -> "tuple[list[bytes], int]":
-    """The same of what the group has not given out. Its place moves on; where it is the stream's
-    only group the entries are deleted, but for the last one."""
-    gone: list[bytes] = []
-    group = str(broker.consumer_group_name)
+async def end_of_stream(broker: Any, queue: str) -> bytes:
+    """The id of its last entry; nothing where there is no such stream."""
     async with client_of(broker) as client:
         if not await client.exists(queue):
-            return gone, 0
-        until = (await client.xinfo_stream(queue))["last-generated-id"]
-        last = b""
-        while entries := await client.eval(_PURGE_STREAM, 1, queue, group, until, CHUNK, last):
-            last = entries[-1][0]
-            gone += [_data_in(fields) for _, fields in entries]
-        return gone, len(await _after(client, queue, group, CHUNK))
+            return b""
+        return (await client.xinfo_stream(queue))["last-generated-id"]
+
+
+async def take_from_stream(
+    broker: Any, queue: str, until: bytes, before: bytes
+) -> "tuple[list[bytes], bytes]":
+    """The same of what the group has not given out, up to an entry; and the group's new place.
+    `before`: its place after the step before this one, of which nothing is kept."""
+    group = str(broker.consumer_group_name)
+    async with client_of(broker) as client:
+        entries = await client.eval(_TAKE_FROM_STREAM, 1, queue, group, until, CHUNK, before)
+    return [_data_in(fields) for _, fields in entries], entries[-1][0] if entries else b""
 
 
 async def first_of_list(broker: Any, queue: str, amount: int) -> "list[bytes]":
