@@ -27,9 +27,10 @@ class Crew:
     """The test's end."""
 
     def __init__(self) -> None:
+        path = os.pathsep.join((str(REPOSITORY), os.environ.get("PYTHONPATH", "")))
         self._process = subprocess.Popen(
             [sys.executable, "-m", "tests.support.hostile_crew"],
-            env={**os.environ, "PYTHONPATH": str(REPOSITORY), "QUEUEDECK_DSN": ""},
+            env={**os.environ, "PYTHONPATH": path, "QUEUEDECK_DSN": ""},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             start_new_session=True,
