@@ -21,7 +21,7 @@ from queuedeck.settings import DEFAULT_PORT, Settings
 
 SERVER_START_S = 30.0
 READY_EVERY_S = 0.1
-ALLOW = "observe,retry,cancel,pause,terminate,purge,submit,schedule"
+ALLOW = "observe,retry,cancel,pause,terminate,priority,move,purge,submit,worker"
 """The demo's host permits everything."""
 
 

@@ -54,7 +54,9 @@ class Commands:
         hidden = self.tasks.sending.signatures.hidden(name)
         new = edited.merged(details.args, message.args, message.kwargs, hidden)
         message = message.copy(args=tuple(new.args), kwargs=new.kwargs)
-        return self._sent(command, self._placed(message, command), "the edited", original.linked)
+        return self._sent(
+            command, self._placed(message, command), "the edited call", original.linked
+        )
 
     def submit(self, command: wire.CommandBody, _call: bytes) -> wire.CommandDone:
         """Sends a message of an actor that this process knows."""

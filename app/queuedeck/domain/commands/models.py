@@ -36,7 +36,7 @@ class Command(Base):
     verb: Mapped[str]
     """One of `wire.VERBS`."""
     target: Mapped[str]
-    """`task:KEY`, `name:SOURCE:TASK`, `queue:SOURCE:QUEUE` or `worker:SOURCE:NAME`."""
+    """`task:KEY`, `name:SOURCE:TASK#ID`, `queue:SOURCE:QUEUE` or `worker:SOURCE:NAME`."""
     engine: Mapped[str]
     source: Mapped[str]
     task_id: Mapped[str]

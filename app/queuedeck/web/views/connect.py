@@ -24,14 +24,20 @@ _CHOICES = (
     ("observe", "Only look", "Tasks are seen. No button on any page reaches your workers."),
     (
         DEFAULT_ALLOW,
-        "Look, retry and cancel",
-        "A retry sends the original call again; a cancelled task that waits never starts. (Pause "
-        "is among the agent's defaults, for a later version.)",
+        "Look, retry, cancel and pause",
+        "A retry sends the original call again; a cancelled task that waits never starts; a paused "
+        "queue is not taken from until somebody resumes it.",
     ),
     (
-        f"{DEFAULT_ALLOW},terminate",
-        "Stop running tasks as well",
-        "Cancel may also end a task while it runs. Work it has begun stays half done.",
+        f"{DEFAULT_ALLOW},terminate,priority,move,purge",
+        "Stop running tasks, and move or purge what waits",
+        "A task that is stopped leaves its work half done, and what is purged is gone.",
+    ),
+    (
+        f"{DEFAULT_ALLOW},terminate,priority,move,purge,submit,worker",
+        "Everything",
+        "Also run any registered task with any arguments, and drain, resize or restart workers. "
+        "QUEUEDECK_ALLOW_TASKS limits which tasks.",
     ),
 )
 
