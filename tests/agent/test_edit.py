@@ -143,7 +143,7 @@ def test_whatever_is_given_is_taken_or_refused(given_bytes: bytes) -> None:
         ([{"a": THING}], [{"b": "<tests.agent.test_edit.Thing>"}]),
         ([b"raw"], ["<bytes of 3 bytes>", "<bytes of 3 bytes>"]),
     ],
-    ids=str,
+    ids=["hidden", "added to", "nested", "head", "list", "in a text", "moved", "renamed", "copied"],
 )
 def test_mark_of_something_not_shown_cannot_be_moved(args: list[Any], change: list[Any]) -> None:
     with pytest.raises(CommandRefused, match="Write the whole value"):
