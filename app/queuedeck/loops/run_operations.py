@@ -3,6 +3,7 @@
 batches, ends them.
 """
 
+import asyncio
 import logging
 
 from queuedeck.clock import SECOND_US
@@ -11,6 +12,8 @@ from queuedeck.entrance.services import Services
 from queuedeck.errors import QueuedeckError, Unavailable
 
 INTERVAL_S = 0.25
+TURNS, BETWEEN_S = 5, 0.05
+"""While there is something to do it is looked at more often."""
 SETTLED_US = 60 * SECOND_US
 """So long agents have to come back after a start of the server."""
 
@@ -18,18 +21,27 @@ _log = logging.getLogger("queuedeck.loops")
 
 
 class RunOperations:
-    """One round: one short step of each, so that none waits for another."""
+    """One round: short steps of each in turn, so that none waits for another."""
 
     def __init__(self, services: Services, settled_us: int = SETTLED_US) -> None:
         self._services = services
         self._settled_at = services.clock() + settled_us
 
     async def round(self) -> None:
+        for _ in range(TURNS):
+            if not await self._turn():
+                return
+            await asyncio.sleep(BETWEEN_S)
+
+    async def _turn(self) -> bool:
+        """Says whether there is any operation to move on."""
         settled = self._services.clock() >= self._settled_at
-        for operation, slug in await active_operations(self._services):
+        active = await active_operations(self._services)
+        for operation, slug in active:
             try:
                 await step(self._services, operation, slug, settled=settled)
             except Unavailable:
                 raise
             except QueuedeckError as error:
                 _log.warning("The operation %s waits: %s", operation.id, error.message)
+        return bool(active)

@@ -18,6 +18,9 @@ from queuedeck.domain.operations.states import ACTIVE, OperationState, TaskOutco
 from queuedeck.domain.operations.withdraw import stop_waiting
 from queuedeck.domain.projects.models import Project
 
+PORTIONS = 10
+"""Frozen in one step, each in a transaction of its own: others write in between."""
+
 _ENDS = {
     OperationState.RUNNING: OperationState.FINISHED,
     OperationState.STOPPING: OperationState.STOPPED,
@@ -42,7 +45,9 @@ async def step(
     """Whatever is due now. Short: other operations wait for it. `settled`: see `send_batch`."""
     match operation.state:
         case OperationState.FREEZING:
-            await freeze_portion(desk, operation, slug)
+            for _ in range(PORTIONS):
+                if not await freeze_portion(desk, operation, slug):
+                    break
         case OperationState.ARMED:
             await _begin(desk, operation)
         case OperationState.RUNNING:

@@ -142,6 +142,7 @@ async def test_disarmed_operation_never_acts(bench, agent):
 
 async def test_operation_can_be_disarmed_while_its_set_is_frozen(bench, agent, monkeypatch):
     monkeypatch.setattr("queuedeck.domain.operations.selection.PORTION", 2)
+    monkeypatch.setattr("queuedeck.domain.operations.progress.PORTIONS", 1)
     await bench.tasks(5)
     operation = await bench.confirm()
     await bench.step(seconds=0)
