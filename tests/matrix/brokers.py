@@ -9,7 +9,7 @@ import urllib.parse
 from tests.matrix.environment import NotRun
 
 USUAL_REDIS = "redis://127.0.0.1:6379/14"
-USUAL_RABBITMQ = "amqp://guest:guest@127.0.0.1:5672//"
+USUAL_RABBITMQ = "amqp://guest:guest@127.0.0.1:5672/%2F"
 """`TEST_BROKER` and `TEST_RABBITMQ` name others."""
 
 
