@@ -8,7 +8,7 @@ and in a loop, so that workers which come later are asked too. Who that is, is i
 from collections.abc import Sequence
 
 import msgspec
-from sqlalchemy import Select, select
+from sqlalchemy import Select, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from queuedeck.clock import SECOND_US
@@ -131,10 +131,10 @@ async def pauses_of(desk: CommandDesk, project_id: int) -> list[PauseSeen]:
 async def end_due(desk: CommandDesk) -> int:
     """End the pauses whose time is over, as the server. Returns how many."""
     now = desk.clock()
+    first = await desk.control.remembered("first end of a pause", lambda: _first_end(desk))
+    if not first or first > now:
+        return 0
     due = select(Pause).where(Pause.ended_us.is_(None), Pause.until_us <= now)
-    async with desk.control.read() as session:
-        if await session.scalar(due.limit(1)) is None:
-            return 0
     async with desk.control.write() as session:
         slug = select(Project.slug).where(Project.id == Pause.project_id).scalar_subquery()
         found = list(await session.execute(due.add_columns(slug)))
@@ -148,6 +148,13 @@ async def end_due(desk: CommandDesk) -> int:
     for project_id in {row.project_id for row, _ in found}:
         await _tell(desk, project_id, None)
     return len(found)
+
+
+async def _first_end(desk: CommandDesk) -> int:
+    """When the next pause is over; 0 when none has an end."""
+    ends = select(func.min(Pause.until_us)).where(Pause.ended_us.is_(None))
+    async with desk.control.read() as session:
+        return await session.scalar(ends) or 0
 
 
 async def _shown(desk: CommandDesk, project_id: int, row: Pause, told: Sequence[Told]) -> PauseSeen:
