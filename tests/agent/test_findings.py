@@ -126,7 +126,8 @@ async def _job(_context: Any) -> None:
     pass
 
 
-def test_arq() -> None:
+async def test_arq() -> None:
+    """On a loop: arq makes one of its own where none runs."""
     assert of_arq() == ""
     assert "allow_abort_jobs is off" in of_arq(allow_abort_jobs=False)
     assert "A job may run for 90000 s" in of_arq(job_timeout=90_000)

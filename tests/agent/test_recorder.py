@@ -2,6 +2,7 @@
 """Recording: every thread's events, whatever the host raises into the hook, and over forks."""
 
 import ctypes
+import gc
 import mmap
 import os
 import signal
@@ -92,6 +93,8 @@ def test_source_is_declared_in_each_lane_before_its_events(
 
 def test_threads_lose_and_repeat_nothing(spool: Spool, recorder: Recorder) -> None:
     before = sys.getswitchinterval()
+    # Each switch could collect, and that walks all that the whole run has in memory.
+    gc.disable()
     sys.setswitchinterval(1e-6)
 
     def work(name: int) -> None:
@@ -104,6 +107,7 @@ def test_threads_lose_and_repeat_nothing(spool: Spool, recorder: Recorder) -> No
     for thread in threads:
         thread.join()
     sys.setswitchinterval(before)
+    gc.enable()
     assert sorted(_recorded(spool)) == sorted(f"{a}-{b}" for a in range(6) for b in range(1_000))
 
 

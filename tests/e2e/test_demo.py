@@ -35,8 +35,8 @@ def run_demo(tmp_path, *arguments, **environment):
 @pytest.mark.parametrize("broker", ["redis-server", "fakeredis"])
 def test_unattended_run_agrees_with_itself(tmp_path, broker):
     """Without redis-server on the PATH the demo brings a broker of its own."""
-    demo = run_demo(tmp_path, "--seconds", "30", "--json", PATH=_path_with(broker))
-    output, errors = demo.communicate(timeout=100)
+    demo = run_demo(tmp_path, "--seconds", "45", "--json", PATH=_path_with(broker))
+    output, errors = demo.communicate(timeout=115)
     assert demo.returncode == 0, errors
     numbers = json.loads(output)
     assert set(numbers["engines"]) == set(ENGINES)
@@ -61,7 +61,7 @@ def test_engine_that_cannot_run_is_said_and_the_others_go_on(tmp_path):
     (broken / "__init__.py").write_text("raise ImportError('no Huey today')")
     path = os.pathsep.join(filter(None, (str(broken.parent), os.environ.get("PYTHONPATH"))))
     demo = run_demo(tmp_path, "--seconds", "24", "--json", PYTHONPATH=path)
-    output, errors = demo.communicate(timeout=100)
+    output, errors = demo.communicate(timeout=115)
     assert demo.returncode == 1
     assert "huey does not run: its worker ended: ImportError: no Huey today." in errors
     numbers = json.loads(output)

@@ -16,6 +16,7 @@ from tests.support.queue_keys import clear, unchanged
 from queuedeck_agent.engines import redis_reader
 from queuedeck_agent.engines.celery import queues
 from queuedeck_agent.engines.celery.adapter import CeleryEngine
+from queuedeck_agent.engines.commands import within
 
 RABBIT = os.environ.get("TEST_RABBITMQ", "amqp://guest:guest@127.0.0.1:5672//")
 PREFIX = f"prefix{uuid.uuid4().hex[:6]}:"
@@ -122,10 +123,11 @@ def test_rabbitmq_counts_messages_and_consumers() -> None:
         app.send_task("shop.add", (1, 2), queue=name)
     reader = queues.open_reader(engine)
     try:
+        # What was published is counted a moment later.
+        assert within(lambda: reader.read((name,))[0].waiting == 3, 10)
         found = {one.name: one for one in reader.read(("nobody-declared-it", name))}
         assert list(found) == [name]
         assert (found[name].waiting, found[name].consumers) == (3, 0)
-        assert reader.read((name,))[0].waiting == 3
     finally:
         reader.close()
         with app.connection_for_write() as connection:

@@ -9,6 +9,7 @@ import pytest
 from tests.support.control import KEYRING, PASSWORD, audited, run_sql
 
 from queuedeck.db.engine import ControlDb
+from queuedeck.db.migrate import HEAD
 from queuedeck.domain.accounts.passwords import Passwords
 from queuedeck.domain.accounts.service import authenticate
 from queuedeck.domain.projects.dsn import parse_dsn
@@ -196,7 +197,7 @@ def test_files_are_private(run, kind, data, shop):
 
 
 def test_migrate_twice_is_no_error(run):
-    assert run("migrate", "--json").json["revision"] == "0001"
+    assert run("migrate", "--json").json["revision"] == HEAD
     assert run("migrate").code == 0
 
 
