@@ -10,8 +10,17 @@ from typing import Any, ClassVar
 import celery
 import pytest
 from celery import Celery
+from tests.conformance import tasks
 from tests.conformance.behaviours import *  # noqa: F403
-from tests.conformance.harness import BROKER, BROKER_NAME, QUEUES, Call, Difference, Harness
+from tests.conformance.harness import (
+    BROKER,
+    BROKER_NAME,
+    QUEUES,
+    Call,
+    Difference,
+    Harness,
+    call,
+)
 from tests.conformance.verbs import *  # noqa: F403
 
 from queuedeck_agent import wire
@@ -60,6 +69,8 @@ class CeleryHarness(Harness):
         super().__init__(*args)
         self.client = Celery("client", broker=QUEUES, backend=BROKER)
         self.client.conf.task_default_queue = self.queue
+        # So that the adapter knows what its parameters are called.
+        self.client.task(name=call("login").name)(tasks.login)
         self.other_queue = f"{self.queue}-other"
         self.client.amqp.queues.add(self.other_queue)
 
