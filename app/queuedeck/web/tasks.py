@@ -178,6 +178,7 @@ async def _show(services: Services, access: Access, detail: TaskDetail) -> TaskV
         urls.audit(slug) if may_read_audit else "",
         await _usual(services, project_id, detail.row.name),
         None if failure is None else same_error(slug, *failure),
+        may_operate=access.allows(Permission.RUN_OPERATIONS),
     )
     held = await pauses_of(services, project_id)
     return msgspec.structs.replace(view, warnings=(*view.warnings, *paused(detail, held, slug)))

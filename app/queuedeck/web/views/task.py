@@ -22,6 +22,7 @@ from queuedeck.web.views.audit import EntryView
 from queuedeck.web.views.commands import CommandView
 from queuedeck.web.views.failures import SameError
 from queuedeck.web.views.machine import Machine, machine
+from queuedeck.web.views.operation_list import preview_url
 from queuedeck.web.views.taskline import ran
 from queuedeck.web.views.timeline import TimelineLine, timeline
 from queuedeck.web.views.words import STATE_WORDS, EngineTag, Name, engine_tag, task_name
@@ -107,6 +108,8 @@ def task_view(
     audit_url: str,
     usual: Counts | None = None,
     error: SameError | None = None,
+    *,
+    may_operate: bool = False,
 ) -> TaskView:
     row = detail.row
     return TaskView(
@@ -136,7 +139,7 @@ def task_view(
         timeline=timeline(detail.timeline),
         arguments=_arguments(detail),
         result=_result(detail),
-        lineage=_lineage(detail, project),
+        lineage=(*_lineage(detail, project), *_workflow(detail, project, may_operate=may_operate)),
         details=_details(detail),
         commands=commands,
         audit=audit,
@@ -234,6 +237,29 @@ def _lineage(detail: TaskDetail, project: str) -> tuple[Fact, ...]:
     if detail.schedule:
         facts.append(Fact("Schedule", detail.schedule, True))
     return tuple(facts)
+
+
+def _workflow(detail: TaskDetail, project: str, *, may_operate: bool) -> tuple[Fact, ...]:
+    """All tasks that began with the same one, and what can be done to those that it concerns."""
+    root = detail.root_id
+    if not root or (root == detail.row.task_id and not detail.group_id):
+        return ()
+    facts = [Fact("Workflow", "its tasks", False, urls.tasks(project, _of_root(root)))]
+    if may_operate:
+        failed = preview_url(project, verb="retry", q=_of_root(root, TaskState.FAILED))
+        waiting = preview_url(project, verb="cancel", q=_of_root(root, *_UNENDED))
+        facts += [
+            Fact("", "retry what failed", False, failed),
+            Fact("", "cancel what has not ended", False, waiting),
+        ]
+    return tuple(facts)
+
+
+_UNENDED = tuple(state for state in TaskState if state not in FINAL_STATES)
+
+
+def _of_root(root: str, *states: TaskState) -> str:
+    return to_text(TaskFilter(roots=(root,), states=states))
 
 
 def _details(detail: TaskDetail) -> tuple[Fact, ...]:
