@@ -295,6 +295,9 @@ def test_peek_does_not_open_a_pickle(make_worker: MakeWorker, tmp_path: Path) ->
     far = Far(idle, tmp_path / "far", "observe")
     idle.send("digest", Trap(tmp_path / "ran"), serializer="pickle", argsrepr="('a trap',)")
     (one,) = json.loads(far.execute("peek", "", "", queue=idle.queue).found)
+    assert one["args"] is None, "of a task that is not known here"
+    far.engine.app.task(name=one["name"])(idle.send)
+    (one,) = json.loads(far.execute("peek", "", "", queue=idle.queue).found)
     assert one["args"]["args"] == {"~repr": "('a trap',)"}
     assert not (tmp_path / "ran").exists()
     far.close()
