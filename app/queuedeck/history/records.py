@@ -96,6 +96,8 @@ class TaskFilter(msgspec.Struct, frozen=True, kw_only=True):
     workers: tuple[str, ...] = ()
     errors: tuple[str, ...] = ()
     """Types of the newest error. Without a dot, the last part of the type will do."""
+    groups: tuple[str, ...] = ()
+    """Fingerprints of failure groups, 16 hex digits: that of the newest failed attempt."""
     releases: tuple[str, ...] = ()
     ids: tuple[str, ...] = ()
     roots: tuple[str, ...] = ()
@@ -115,6 +117,7 @@ class TaskFilter(msgspec.Struct, frozen=True, kw_only=True):
     not_sources: tuple[str, ...] = ()
     not_workers: tuple[str, ...] = ()
     not_errors: tuple[str, ...] = ()
+    not_groups: tuple[str, ...] = ()
     not_releases: tuple[str, ...] = ()
     not_ids: tuple[str, ...] = ()
     not_roots: tuple[str, ...] = ()
@@ -368,6 +371,8 @@ class FailureGroup(msgspec.Struct, frozen=True, kw_only=True):
     """Failed attempts that are the same failure."""
 
     id: int
+    fingerprint: str
+    """16 hex digits, the same for the same failures on every server: `group:` of a filter."""
     exception: str
     message: str
     """Without what differs each time."""
@@ -385,6 +390,15 @@ class FailureGroup(msgspec.Struct, frozen=True, kw_only=True):
     """Task names with their attempts, most first."""
     recent: list[int]
     """Attempts per hour of the last 24 hours, oldest first."""
+
+
+class FailureOf(msgspec.Struct, frozen=True):
+    """The failure group of one task's newest failed attempt."""
+
+    group: int
+    fingerprint: str
+    recent: int
+    """How many attempts failed so in the last day in which any did."""
 
 
 class FailureGroups(msgspec.Struct, frozen=True, kw_only=True):

@@ -10,6 +10,7 @@ from queuedeck.history.records import (
     DayUsage,
     FailureDetail,
     FailureGroups,
+    FailureOf,
     FailureOrder,
     Kept,
     Recorded,
@@ -195,10 +196,8 @@ class History(Protocol):
 
     async def failure_group(self, project_id: int, group_id: int) -> FailureDetail | None: ...
 
-    async def failure_of(self, project_id: int, key: int) -> tuple[int, int] | None:
-        """The group of the newest failure of the task with this key, and how many attempts failed
-        so in the last day in which any did; None if it never failed.
-        """
+    async def failure_of(self, project_id: int, key: int) -> FailureOf | None:
+        """Of the task with this key; None if it never failed."""
         ...
 
     async def prune_counts(self) -> bool:

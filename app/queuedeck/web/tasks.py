@@ -177,7 +177,7 @@ async def _show(services: Services, access: Access, detail: TaskDetail) -> TaskV
         await entries_of_task(services, slug, seen) if may_read_audit else (),
         urls.audit(slug) if may_read_audit else "",
         await _usual(services, project_id, detail.row.name),
-        None if failure is None else same_error(slug, *failure),
+        None if failure is None else same_error(slug, failure),
         may_operate=access.allows(Permission.RUN_OPERATIONS),
     )
     held = await pauses_of(services, project_id)

@@ -63,4 +63,7 @@ async def test_errors_and_one_of_them(serving, project, client):
     assert [task["task_id"] for task in answer["tasks"]] == ["t-1"]
     assert answer["sample"]["message"] == "the bank said no"
     assert answer["queues"] == [["payments", 1]]
+    assert answer["error"]["fingerprint"] == group["fingerprint"]
+    found = (await ask(client, f"tasks?q=group:{group['fingerprint']}")).json()
+    assert [task["task_id"] for task in found["tasks"]] == ["t-1"]
     assert (await ask(client, "errors/999")).status_code == 404

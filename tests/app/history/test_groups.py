@@ -15,6 +15,7 @@ from tests.support.history_events import (
 )
 
 from queuedeck.clock import DAY_US, MINUTE_US
+from queuedeck.domain.tasks.filters import parse
 from queuedeck.history.records import FailureOrder, TaskOrder, TrendFilter
 
 HOUR_US = 60 * MINUTE_US
@@ -114,9 +115,50 @@ async def test_a_task_knows_its_group(history, record):
     (group,) = (await groups(history)).groups
     first = await history.find_task(1, "celery", uuid_of("task 1"))
     well = await history.find_task(1, "celery", uuid_of("well"))
-    assert await history.failure_of(1, first.row.key) == (group.id, 2)
+    found = await history.failure_of(1, first.row.key)
+    assert (found.group, found.fingerprint, found.recent) == (group.id, group.fingerprint, 2)
     assert await history.failure_of(2, first.row.key) is None
     assert await history.failure_of(1, well.row.key) is None
+
+
+OTHER_TRACE = TRACE.replace("in send", "in render")
+
+
+async def listed(history, text, project_id=1):
+    page = await history.list_tasks(project_id, parse(text), 50)
+    return {task.task_id for task in page.tasks}
+
+
+async def by_place(history):
+    return {g.culprit.rpartition(" ")[2]: g.fingerprint for g in (await groups(history)).groups}
+
+
+async def test_a_group_finds_its_tasks_and_no_other_of_the_same_type_and_name(history, record):
+    here, there = uuid_of("here"), uuid_of("there")
+    await record(source_seen(), failed(here, 1, traceback=TRACE), succeeded(uuid_of("well"), 5))
+    await record(failed(there, 2, traceback=OTHER_TRACE))
+    group = await by_place(history)
+    assert await listed(history, "error:ValueError") == {here, there}
+    assert await listed(history, f"state:failed group:{group['send']}") == {here}
+    assert await listed(history, f"group:{group['render']}") == {there}
+    assert await listed(history, f"group:{group['render']},{group['send']}") == {here, there}
+    assert await listed(history, f"-group:{group['send']}") == {there, uuid_of("well")}
+    assert await listed(history, f"group:{group['send']}", project_id=2) == set()
+
+
+async def test_a_group_nobody_has_finds_nothing_and_excludes_nothing(history, record):
+    await record(source_seen(), *a_failure(1))
+    assert await listed(history, "group:00000000000000aa") == set()
+    assert await listed(history, "-group:00000000000000aa") == {uuid_of("task 1")}
+
+
+async def test_a_task_is_in_the_group_of_its_newest_failed_attempt(history, record):
+    task_id = uuid_of("again")
+    await record(source_seen(), retrying(task_id, 3, exception="ValueError", traceback=TRACE))
+    await record(failed(task_id, 9, attempt=2, traceback=OTHER_TRACE))
+    group = await by_place(history)
+    assert await listed(history, f"group:{group['send']}") == set()
+    assert await listed(history, f"group:{group['render']}") == {task_id}
 
 
 async def test_trends_are_there_after_the_commit(history, record):

@@ -19,6 +19,7 @@ from tests.support.history_events import (
 )
 
 from queuedeck.domain.tasks.filters import parse
+from queuedeck.history.fingerprint import fingerprint
 from queuedeck.history.sql import walk
 from queuedeck.history.sql.listing import list_tasks
 from queuedeck.history.sql.rows import Words
@@ -27,6 +28,8 @@ from queuedeck.history.sqlite.store import SqliteHistory
 
 S = 1_000_000
 FEW, MANY = 1_500, 9_000
+GROUP = f"{fingerprint('ValueError', 'no', '').number:016x}"
+"""Of all that fail here."""
 STEPS = 50
 """The counter ticks once for so many steps."""
 
@@ -115,6 +118,9 @@ BOUNDED = [
     "at:20m..18m",
     f"id:{uuid_of('7')}",
     "task:app.task_1 -state:failed wait:<1s",
+    f"group:{GROUP}",
+    f"state:failed group:{GROUP}",
+    f"-group:{GROUP}",
 ]
 
 

@@ -1,10 +1,13 @@
 # SPDX-License-Identifier: AGPL-3.0-only
 """The pages of errors."""
 
+import html
+import re
+
 import msgspec
 import pytest
 from tests.support.history_events import succeeded
-from tests.support.pages import a_failed_task, a_waiting_task, record, visitor
+from tests.support.pages import a_failed_task, a_waiting_task, connect_agent, record, visitor
 
 
 @pytest.fixture
@@ -39,9 +42,28 @@ async def test_one_group_shows_counts_sample_and_tasks(serving, project, ann):
     await record(serving, project, *a_failed_task("t-1"))
     page = (await ann.get(f"/p/{project.slug}/errors/{await group_of(serving, project)}")).text
     assert "attempt 1 of the newest task" in page
-    assert f'href="/p/{project.slug}/tasks?q=error:CardDeclined"' in page
+    (found,) = (await serving.services.history.failure_groups(project.id, "last", 0, 1)).groups
+    assert f'href="/p/{project.slug}/tasks?q=group:{found.fingerprint}"' in page
     assert "shop.capture_payment" in page
     assert '<tr id="t-' in page
+
+
+async def test_retry_of_a_group_is_of_its_tasks_only(serving, project, ann):
+    bad = a_failed_task("here")
+    elsewhere = msgspec.structs.replace(a_failed_task("there")[-1], message="another cause")
+    await record(serving, project, *bad, *a_failed_task("there")[:-1], elsewhere)
+    connect_agent(serving, project)
+    found = await serving.services.history.failure_groups(project.id, "last", 0, 9)
+    group = next(one for one in found.groups if one.message == "another cause")
+    page = (await ann.get(f"/p/{project.slug}/errors/{group.id}")).text
+    url = re.search(r'href="([^"]*/operations/preview[^"]*)"', page).group(1)
+    preview = (await ann.get(html.unescape(url))).text
+    assert f"group:{group.fingerprint}" in preview
+    shown = (
+        await ann.get(f"/p/{project.slug}/tasks?q=state:failed+group:{group.fingerprint}")
+    ).text
+    assert "/tasks/celery/there" in shown
+    assert "/tasks/celery/here" not in shown
 
 
 async def test_recovered_tasks_are_a_share(serving, project, ann):
@@ -79,6 +101,8 @@ async def test_page_of_a_task_links_its_error_and_says_what_is_usual(serving, pr
     page = (await ann.get(f"/p/{project.slug}/tasks/celery/t-1")).text
     group = await group_of(serving, project)
     assert f'href="/p/{project.slug}/errors/{group}">Same error 2 times in 24 h</a>' in page
+    (found,) = (await serving.services.history.failure_groups(project.id, "last", 0, 1)).groups
+    assert f'href="/p/{project.slug}/tasks?q=group:{found.fingerprint}">Its tasks</a>' in page
     assert ">p95 8" in page  # The wait of 840 ms, read back from its bucket.
 
 

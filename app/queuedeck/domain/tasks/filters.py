@@ -7,6 +7,7 @@ selection. Splitting is in `reader.py`; ranges are in `amounts.py` and `moments.
 """
 
 import difflib
+import re
 from collections.abc import Callable, Iterable, Sequence
 
 import msgspec
@@ -28,6 +29,7 @@ WORD_KEYS = {
     "source": "sources",
     "worker": "workers",
     "error": "errors",
+    "group": "groups",
     "release": "releases",
     "id": "ids",
     "root": "roots",
@@ -42,6 +44,8 @@ _NOT_KNOWN = {
     "tag": "No engine reports tags yet",
 }
 _CLOSED = {"state": tuple(str(state) for state in TaskState), "engine": ENGINES}
+
+_GROUP = re.compile("[0-9a-fA-F]{16}")
 
 _Read = Callable[[Value], Between]
 _AMOUNTS: dict[str, tuple[_Read, Callable[[Between], str]]] = {
@@ -159,6 +163,8 @@ def _values(term: Term, key: Value, before: tuple[object, ...]) -> tuple[object,
 
 
 def _word(key: str, value: Value) -> str:
+    if key == "group":
+        return _group(value)
     allowed = _CLOSED.get(key)
     if allowed is not None and value.text not in allowed:
         raise value.wrong(
@@ -166,6 +172,15 @@ def _word(key: str, value: Value) -> str:
             f"one of {', '.join(allowed)}",
         )
     return value.text
+
+
+def _group(value: Value) -> str:
+    if not _GROUP.fullmatch(value.text):
+        raise value.wrong(
+            f"{value.text[:40]!r} names no group of failures",
+            "the 16 hex digits that the page of an error shows",
+        )
+    return value.text.lower()
 
 
 def _add_path(fields: _Fields, term: Term, key: Value, part: str, path: list[str]) -> None:

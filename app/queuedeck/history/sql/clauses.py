@@ -51,6 +51,17 @@ class Refs:
         ends = [f"*.{pattern}" for pattern in patterns if "." not in pattern]
         return self.matching(Word.EXCEPTION, [*patterns, *ends])
 
+    def groups(self, fingerprints: Sequence[str]) -> list[int]:
+        """Failure groups with any of the fingerprints, which are hex."""
+        if not fingerprints:
+            return []
+        rows = self._db.execute(
+            f"SELECT g.id FROM {self.dialect.NUMBERS} CROSS JOIN failure_group AS g"  # noqa: S608
+            " ON g.project = ? AND g.fingerprint = j.value",
+            (self.dialect.listed([int(one, 16) for one in fingerprints]), self._project_id),
+        )
+        return sorted(row[0] for row in rows)
+
     def containing(self, kind: Word, text: str) -> list[int]:
         return self._select(kind, "instr(lower(value), lower(?)) > 0", [text])
 
@@ -69,6 +80,7 @@ def wanted(refs: Refs, question: TaskFilter, sources: dict[int, SourceRow]) -> l
         "t.queue": (question.queues, refs.matching(Word.QUEUE, question.queues)),
         "t.worker": (question.workers, refs.matching(Word.WORKER, question.workers)),
         "t.exception": (question.errors, refs.errors(question.errors)),
+        "t.failure": (question.groups, refs.groups(question.groups)),
         "t.state": (question.states, [STATE_NUMBERS[state] for state in question.states]),
     }
     asked = [(column, found) for column, (values, found) in columns.items() if values]
@@ -92,6 +104,7 @@ def unwanted(refs: Refs, question: TaskFilter, sources: dict[int, SourceRow]) ->
         "t.queue": refs.matching(Word.QUEUE, question.not_queues),
         "t.worker": refs.matching(Word.WORKER, question.not_workers),
         "t.exception": refs.errors(question.not_errors),
+        "t.failure": refs.groups(question.not_groups),
         "t.state": [STATE_NUMBERS[state] for state in question.not_states],
         "t.source": _of_engines(sources, question.not_engines)
         + _of_sources(sources, question.not_sources),

@@ -10,6 +10,7 @@ from queuedeck.history.records import (
     FailureDetail,
     FailureGroup,
     FailureGroups,
+    FailureOf,
     FailureOrder,
     TaskRow,
 )
@@ -29,9 +30,9 @@ _ORDERS = {
     FailureOrder.COUNT: "n DESC, last_us DESC",
     FailureOrder.FIRST: "first_us DESC",
 }
-_COLUMNS = "id, exception, message, culprit, first_us, last_us, n, tasks, recovered"
+_COLUMNS = "id, fingerprint, exception, message, culprit, first_us, last_us, n, tasks, recovered"
 
-_Row = tuple[int, str, str, str, int, int, int, int, int]
+_Row = tuple[int, int, str, str, str, int, int, int, int, int]
 _Share = tuple[str, int]
 
 
@@ -83,22 +84,25 @@ def _groups(db: Database, rows: Sequence[_Row], now_us: int) -> list[FailureGrou
     ids = [row[0] for row in rows]
     hours = _hours(db, ids, now_us // _HOUR_US - RECENT_HOURS + 1, RECENT_HOURS)
     names = _shares(db, ids, Word.NAME)
-    return [
-        FailureGroup(
-            id=number,
-            exception=exception,
-            message=message,
-            culprit=culprit,
-            first_us=first_us,
-            last_us=last_us,
-            attempts=n,
-            tasks=tasks,
-            recovered=recovered,
-            names=names[number],
-            recent=hours[number],
-        )
-        for number, exception, message, culprit, first_us, last_us, n, tasks, recovered in rows
-    ]
+    return [_group(row, names[row[0]], hours[row[0]]) for row in rows]
+
+
+def _group(row: _Row, names: list[_Share], recent: list[int]) -> FailureGroup:
+    number, code, exception, message, culprit, first_us, last_us, n, tasks, recovered = row
+    return FailureGroup(
+        id=number,
+        fingerprint=f"{code:016x}",
+        exception=exception,
+        message=message,
+        culprit=culprit,
+        first_us=first_us,
+        last_us=last_us,
+        attempts=n,
+        tasks=tasks,
+        recovered=recovered,
+        names=names,
+        recent=recent,
+    )
 
 
 def _hours(db: Database, ids: Sequence[int], first: int, count: int) -> dict[int, list[int]]:
@@ -168,14 +172,15 @@ def _sample(
     return next((attempt for attempt in attempts if attempt.number == failed), None)
 
 
-def read_group_of(db: Database, project_id: int, key: int) -> tuple[int, int] | None:
-    """(group, attempts in the last 24 hours before its newest) of a task's newest failure."""
+def read_group_of(db: Database, project_id: int, key: int) -> FailureOf | None:
     row = db.execute(
-        "SELECT g.id, g.last_us FROM failure_attempt AS a JOIN failure_group AS g"
+        "SELECT g.id, g.fingerprint, g.last_us FROM failure_attempt AS a JOIN failure_group AS g"
         " ON g.id = a.failure AND g.project = ? WHERE a.task = ? ORDER BY a.attempt DESC LIMIT 1",
         (project_id, key),
     ).fetchone()
     if row is None:
         return None
-    first = row[1] // _HOUR_US - RECENT_HOURS + 1
-    return row[0], sum(_hours(db, [row[0]], first, RECENT_HOURS)[row[0]])
+    group, code, last_us = row
+    first = last_us // _HOUR_US - RECENT_HOURS + 1
+    recent = sum(_hours(db, [group], first, RECENT_HOURS)[group])
+    return FailureOf(group, f"{code:016x}", recent)

@@ -186,6 +186,9 @@ def _streams(
         return _text_streams(refs, project_id, text, sources)
     if needle is not None:
         return []
+    groups = refs.groups(question.groups)
+    if groups and len(groups) <= MOST_STREAMS:
+        return [_failure_stream(group) for group in groups]
     names = refs.matching(Word.NAME, question.names)
     if names and len(names) <= MOST_STREAMS:
         return [Stream("name", Clause("t.name = ?", (name,))) for name in names]
@@ -248,6 +251,10 @@ def _text_begins(dialect: Dialect, project_id: int, text: str) -> Clause:
 
 def _project_stream(project_id: int, also: Clause | None = None) -> Stream:
     return Stream("project", Clause("t.project = ?", (project_id,)), also)
+
+
+def _failure_stream(group: int) -> Stream:
+    return Stream("failure", Clause("t.failure = ? AND t.failure > 0", (group,)))
 
 
 def _state_stream(project_id: int, state: int) -> Stream:

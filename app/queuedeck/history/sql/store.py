@@ -18,6 +18,7 @@ from queuedeck.history.records import (
     DayUsage,
     FailureDetail,
     FailureGroups,
+    FailureOf,
     FailureOrder,
     Kept,
     Recorded,
@@ -222,7 +223,7 @@ class SqlHistory(ABC):
         now = self._clock()
         return await self._read(groups.read_group, self._words, project_id, group_id, now)
 
-    async def failure_of(self, project_id: int, key: int) -> tuple[int, int] | None:
+    async def failure_of(self, project_id: int, key: int) -> FailureOf | None:
         return await self._read(groups.read_group_of, project_id, key)
 
     async def prune_counts(self) -> bool:

@@ -8,6 +8,7 @@ from queuedeck.history.records import (
     FailureDetail,
     FailureGroup,
     FailureGroups,
+    FailureOf,
     FailureOrder,
 )
 from queuedeck.web import urls
@@ -20,7 +21,6 @@ from queuedeck.web.views.words import Empty, Link, task_name
 
 RANGES = {"24h": ("24 h", 24), "7d": ("7 d", 7 * 24), "30d": ("30 d", 30 * 24), "all": ("All", 0)}
 DEFAULT_RANGE = "7d"
-_MOST_NAMES = 20
 _HOUR_US = 60 * MINUTE_US
 _ORDERS = {
     FailureOrder.LAST: "Last seen",
@@ -147,13 +147,16 @@ def failure_view(
 ) -> FailureView:
     group = found.group
     short = group.exception.rpartition(".")[2]
+    question = _of_group(group.fingerprint)
     sample = found.sample
     newest = found.tasks[0] if found.tasks else None
     return FailureView(
         group=group_line(group, project, now_us),
         back_url=urls.failures(project),
-        tasks_url=urls.tasks(project, f"error:{_quoted(short)}") if short else "",
-        retry_url=_retry_url(found, project) if may_retry else "",
+        tasks_url=urls.tasks(project, question),
+        retry_url=(
+            preview_url(project, verb="retry", q=f"state:failed {question}") if may_retry else ""
+        ),
         chart=_course(found),
         shares=_shares(found, project),
         sample="" if sample is None else _told(found),
@@ -207,21 +210,8 @@ def _share(word: str, n: int, url: str, total: int) -> ShareLine:
     return ShareLine(word, url, f"{count(n)}, {percent(share)}", round(100 * share))
 
 
-def _retry_url(found: FailureDetail, project: str) -> str:
-    """Failed tasks of the same names with the same error type: the filter has no word for the
-    place in the code, so these can be more than the group.
-    """
-    group = found.group
-    names = ",".join(_quoted(name) for name, _ in group.names[:_MOST_NAMES])
-    if not group.exception or not names:
-        return ""
-    question = f"state:failed error:{_quoted(group.exception)} task:{names}"
-    return preview_url(project, verb="retry", q=question)
-
-
-def _quoted(value: str) -> str:
-    plain = value.replace("_", "").isalnum()
-    return value if plain else '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
+def _of_group(fingerprint: str) -> str:
+    return f"group:{fingerprint}"
 
 
 class SameError(msgspec.Struct, frozen=True):
@@ -229,8 +219,15 @@ class SameError(msgspec.Struct, frozen=True):
 
     text: str
     url: str
+    tasks_url: str
+    """The tasks that failed so."""
 
 
-def same_error(project: str, group: int, recent: int) -> SameError:
+def same_error(project: str, failure: FailureOf) -> SameError:
+    recent = failure.recent
     others = "only this once" if recent == 1 else f"{count(recent)} times in 24 h"
-    return SameError(f"Same error {others}", urls.failure(project, group))
+    return SameError(
+        f"Same error {others}",
+        urls.failure(project, failure.group),
+        urls.tasks(project, _of_group(failure.fingerprint)),
+    )

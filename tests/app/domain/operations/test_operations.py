@@ -16,6 +16,7 @@ from queuedeck.domain.commands.service import request_retry
 from queuedeck.domain.operations.queries import every_outcome, list_operations, read_groups
 from queuedeck.domain.tasks.reader import FilterInvalid
 from queuedeck.errors import Conflict, Invalid, NotFound
+from queuedeck.history.records import FailureOrder
 from queuedeck_agent import wire
 
 ANN = Actor("user", "1", "ann@shop.example", "session:1")
@@ -102,6 +103,23 @@ async def test_set_is_frozen_when_it_is_confirmed(bench, agent):
     await bench.step()
     assert (await bench.find(operation)).state == "armed"
     assert {task.task_id for task in await bench.outcomes(operation)} == {"t0", "t1", "t2"}
+
+
+async def test_only_the_tasks_of_a_failure_group_are_frozen(bench, agent, desk, project):
+    """All have the same name and type of error; they failed in two places."""
+    await desk.task(project.id, "running", "here")
+    await desk.task(project.id, "running", "there")
+    for task_id, function in (("here", "send"), ("there", "render")):
+        trace = f'  File "/srv/app/mail.py", line 3, in {function}\n    x()\nValueError: no\n'
+        end = wire.TaskFailed(
+            bench.clock(), SOURCE, task_id, 1, "ValueError", traceback=trace, message="no"
+        )
+        await desk.record(project.id, end)
+    found = await desk.history.failure_groups(project.id, FailureOrder.LAST, 0, 9)
+    group = next(one for one in found.groups if one.culprit.endswith("render"))
+    operation = await bench.confirm(question=f"state:failed group:{group.fingerprint}")
+    await bench.step()
+    assert [task.task_id for task in await bench.outcomes(operation)] == ["there"]
 
 
 async def test_named_tasks_are_frozen_and_no_other(bench, agent, desk, project):

@@ -56,6 +56,10 @@ MEANINGS = {
     "id:cron:nightly:1": TaskFilter(ids=("cron:nightly:1",)),
     "root:r-1 source:0123456789ab": TaskFilter(roots=("r-1",), sources=("0123456789ab",)),
     "release:1.9.* error:TimeoutError": TaskFilter(releases=("1.9.*",), errors=("TimeoutError",)),
+    "group:0A00000000000b0c,1111111111111111": TaskFilter(
+        groups=("0a00000000000b0c", "1111111111111111")
+    ),
+    "-group:0a00000000000b0c": TaskFilter(not_groups=("0a00000000000b0c",)),
     "-state:succeeded": TaskFilter(not_states=(TaskState.SUCCEEDED,)),
     "-task:a.*,b -queue:low": TaskFilter(not_names=("a.*", "b"), not_queues=("low",)),
     "-worker:w1 -id:x -engine:rq": TaskFilter(
@@ -103,6 +107,8 @@ MISTAKES = {
     "state:failed,gone": (13, 4, "scheduled, queued"),
     'state:failed,"gone"': (13, 6, "scheduled, queued"),
     "engine:sidekiq": (7, 7, "celery, rq"),
+    "group:7": (6, 1, "16 hex digits"),
+    "mail group:0a00000000000b0*": (11, 16, "16 hex digits"),
     "state:": (6, 0, "has no value"),
     "task:a,": (7, 0, "has no value"),
     'task:""': (5, 2, "has no value"),
@@ -155,6 +161,7 @@ def many(values):
 words = st.text(min_size=1, max_size=12) | st.sampled_from(
     ["a,b", 'q"q', "-x", "a b", "\\", "*:", ">1", "a..b"]
 )
+groups = st.integers(0, 2**63 - 1).map("{:016x}".format)
 states = many(st.sampled_from(list(TaskState)))
 amounts = st.integers(0, 10**9) | st.integers(0, 10**5).map(lambda n: n * 60_000_000)
 betweens = st.tuples(amounts, amounts).flatmap(
@@ -192,6 +199,7 @@ FIELDS = {
     **{name: many(periods) for name in ("times", "not_times")},
     **dict.fromkeys(("states", "not_states"), states),
     **{name: many(st.sampled_from(ENGINES)) for name in ("engines", "not_engines")},
+    **dict.fromkeys(("groups", "not_groups"), many(groups)),
     "paths": many(paths),
     "texts": many(words),
     "not_texts": many(words),
