@@ -72,8 +72,9 @@ class Runner:
         self._orders: deque[Order] = deque()
         self._orders_bytes = 0
         self._is_stopping = False
-        self._known: dict[bytes, None] = {}
-        """Ids that were answered, or are being carried out, oldest first."""
+        self._known: dict[bytes, bytes] = {}
+        """Ids that were answered, or are being carried out, oldest first, each with the nonce of
+        the connection that it first came on."""
         self._thread: threading.Thread | None = None
         self._journal: Journal | None = None
         self._logged: deque[float] = deque()
@@ -131,8 +132,10 @@ class Runner:
             self._complain(f"A command was refused: {refusal.message}")
             self._turn_away(order, refusal.code, refusal.message)
             return
-        if not self._is_first(body.command_id):
-            self._complain(f"Command {body.command_id} came twice; the second was ignored.")
+        if not self._is_first(body.command_id, order.trust):
+            # On a new connection that is how a server asks for an answer that it may have missed.
+            if self._nonce_of(body.command_id) == order.trust.nonce:
+                self._complain(f"Command {body.command_id} came twice; the second was ignored.")
             return
         try:
             self._check(body, order)
@@ -165,15 +168,19 @@ class Runner:
             except Exception as error:  # noqa: BLE001 - the thread must live on
                 note("queuedeck_agent.runner", error)
 
-    def _is_first(self, command_id: str) -> bool:
+    def _is_first(self, command_id: str, trust: Trust) -> bool:
         key = bytes.fromhex(command_id)
         with self._changed:
             if key in self._known:
                 return False
-            self._known[key] = None
+            self._known[key] = trust.nonce
             if len(self._known) > REMEMBERED:
                 del self._known[next(iter(self._known))]
         return True
+
+    def _nonce_of(self, command_id: str) -> bytes:
+        with self._changed:
+            return self._known.get(bytes.fromhex(command_id), b"")
 
     def _present_journal(self) -> Journal:
         if self._journal is None:
@@ -247,7 +254,7 @@ class Runner:
         with contextlib.suppress(msgspec.DecodeError):
             body = wire.decode_command_body(order.command.body)
             is_ours = body.agent_id == self._agent.family and is_command_id(body.command_id)
-            if is_ours and self._is_first(body.command_id):
+            if is_ours and self._is_first(body.command_id, order.trust):
                 self._agent.recorder.emit(_failed(body.command_id, code, message))
 
     def _complain(self, text: str) -> None:

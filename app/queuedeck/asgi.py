@@ -17,6 +17,7 @@ from queuedeck.domain.accounts.links import LIFETIME_US, first_setup_link
 from queuedeck.domain.accounts.passwords import Passwords
 from queuedeck.domain.agents.registry import AgentRegistry
 from queuedeck.domain.audit.queries import check_key
+from queuedeck.domain.commands.again import renew_leases
 from queuedeck.domain.commands.delivery import apply_results
 from queuedeck.domain.commands.desk import Results
 from queuedeck.domain.queues.observers import Observers
@@ -146,6 +147,7 @@ async def _running(
         stack.push_async_callback(keep_depths, services)
         services.ingest.start()
         stack.push_async_callback(services.ingest.stop)
+        await renew_leases(services)
         runner = Runner()
         stack.push_async_callback(runner.stop)
         runner.start("expire commands", INTERVAL_S, partial(expire_commands, services))

@@ -108,6 +108,25 @@ def test_replayed_command_acts_once(host: Host) -> None:
     assert [one for one, _ in host.engine.calls] == ["1" * 32, "2" * 32]
 
 
+@pytest.mark.usefixtures("quick_reconnect")
+def test_command_that_comes_again_after_a_break_acts_once_and_quietly(
+    host: Host, caplog: pytest.LogCaptureFixture
+) -> None:
+    body = host.body()
+    host.edge.send_command(body)
+    wait_until(lambda: host.edge.events(wire.CommandDone))
+    host.edge.stop()
+    host.edge.start()
+    wait_until(lambda: len(host.edge.hellos) == 2)
+    again = msgspec.structs.replace(body, nonce=host.edge.hellos[1].nonce)
+    wait_until(lambda: host.edge.welcomed == 2)
+    host.edge.send_command(again)
+    host.edge.send_command(host.body("2" * 32, nonce=again.nonce))
+    wait_until(lambda: len(host.edge.events(wire.CommandDone)) == 2)
+    assert [one for one, _ in host.engine.calls] == ["1" * 32, "2" * 32]
+    assert "came twice" not in caplog.text
+
+
 @pytest.mark.parametrize(
     ("change", "code"),
     [

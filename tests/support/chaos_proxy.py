@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: AGPL-3.0-only
 """A bad network: a TCP proxy that delays, cuts in the middle of a frame, and repeats whole
 connections. Each connection has its own delay: what different agents send comes in another order.
+`Void` only loses what one side says.
 """
 
 import asyncio
@@ -76,18 +77,11 @@ class Proxy:
         said = bytearray() if self._is_bad and self._chance.random() < DOUBLED else None
         there_reader, there = await self._connect(writers)
         delay_s = self._chance.random() * MOST_DELAY_S
-        tasks = [
-            asyncio.create_task(self._pump(reader, there, delay_s, said)),
-            asyncio.create_task(self._pump(there_reader, writer, delay_s)),
-        ]
-        try:
-            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
-            there.transport.abort()
-            writer.transport.abort()
+        await _both(
+            self._pump(reader, there, delay_s, said), self._pump(there_reader, writer, delay_s)
+        )
+        there.transport.abort()
+        writer.transport.abort()
         if said and self._is_bad:
             await self._say_again(bytes(said), writers)
 
@@ -121,3 +115,34 @@ class Proxy:
             await writer.drain()
             if left < 0:
                 return
+
+
+class Void(Proxy):
+    """A good network, until what one side says is to be `lost`: that of `agent` or `server`."""
+
+    def __init__(self, port):
+        super().__init__(port, 0)
+        self.lost = ""
+
+    async def _join(self, reader, writer, writers):
+        there_reader, there = await self._connect(writers)
+        await _both(
+            self._carry(reader, there, "agent"), self._carry(there_reader, writer, "server")
+        )
+
+    async def _carry(self, reader, writer, who):
+        while data := await reader.read(CHUNK_BYTES):
+            if self.lost != who:
+                writer.write(data)
+                await writer.drain()
+
+
+async def _both(*directions):
+    """Until one of them ends."""
+    tasks = [asyncio.create_task(direction) for direction in directions]
+    try:
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)

@@ -3,9 +3,11 @@
 
 import asyncio
 import logging
+from collections.abc import Sequence
 
 from queuedeck.domain.agents.registry import Connection
-from queuedeck.domain.commands.delivery import build_command, claim_for_agent
+from queuedeck.domain.commands.again import claim_again
+from queuedeck.domain.commands.delivery import Claimed, build_command, claim_for_agent
 from queuedeck.entrance.services import Services
 from queuedeck.errors import QueuedeckError
 
@@ -42,16 +44,25 @@ class Dispatch:
 
 async def send_pending(services: Services, project_id: int) -> None:
     """Claim what each connected agent can do, and send it. Claimed means sent: at most once. They
-    take turns until nothing is left that one of them can do.
+    take turns until nothing is left that one of them can do. An agent that has come back first
+    gets what was on its way.
     """
     connections = services.registry.connections(project_id)
+    for connection in connections:
+        if not connection.is_caught_up:
+            again = await claim_again(services, project_id, connection.agent)
+            _send(services, connection, again)
+            connection.is_caught_up = True
     while connections:
         served: list[Connection] = []
         for connection in connections:
             claimed = await claim_for_agent(services, project_id, connection.agent)
-            for one in claimed:
-                hello = connection.agent.hello
-                connection.send(build_command(services.keyring, hello, one))
+            _send(services, connection, claimed)
             if claimed:
                 served.append(connection)
         connections = served
+
+
+def _send(services: Services, connection: Connection, claimed: Sequence[Claimed]) -> None:
+    for one in claimed:
+        connection.send(build_command(services.keyring, connection.agent.hello, one))

@@ -4,6 +4,7 @@
 import asyncio
 from urllib.parse import quote
 
+import msgspec
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from tests.support.links import (
@@ -108,6 +109,26 @@ async def test_command_waits_for_an_agent_that_is_away(serving, project, api):
         body = wire.decode_command_body((await agent.next(wire.Command)).body)
         assert body.command_id == asked["id"]
     assert (await command_state(api, asked["id"]))["state"] == "sent"
+
+
+async def test_command_without_an_answer_is_sent_again_on_the_next_connection(
+    serving, project, api
+):
+    lane, bodies = a_lane(), []
+    first = able(lane)
+    second = msgspec.structs.replace(first, nonce=b"another nonce 16")
+    for hello in (first, second):
+        async with link_to(serving.url, project.key, project.slug) as socket:
+            agent = Agent(socket)
+            await agent.greet(hello)
+            if hello is first:
+                await a_failed_task(agent, lane, "t1")
+                await api.post("/tasks/celery/t1/retries")
+            bodies.append(wire.decode_command_body((await agent.next(wire.Command)).body))
+            with pytest.raises(TimeoutError):
+                await agent.next(wire.Command, seconds=0.3)
+    assert msgspec.structs.replace(bodies[0], nonce=second.nonce) == bodies[1]
+    assert bodies[0].nonce == first.nonce
 
 
 async def test_command_is_sent_to_one_agent_once(serving, project, api, agent):

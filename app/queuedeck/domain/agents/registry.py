@@ -71,6 +71,8 @@ class Connection:
         self.send = send
         self.catalogs: dict[str, wire.TaskCatalog] = {}
         """Source -> the tasks that are registered there."""
+        self.is_caught_up = False
+        """What it was sent on an earlier connection, and did not answer, was sent again."""
 
 
 class AgentRegistry:

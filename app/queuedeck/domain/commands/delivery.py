@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: AGPL-3.0-only
 """Commands on their way: claimed for one agent, signed, and what came of them.
 
-At most once: a command that was sent is never sent again. When its agent does not answer, its
-outcome is unknown until that agent's answer comes, however late.
+At most once: a command that was sent is never sent to another agent; to the same one only as
+`again.py` says. When its agent does not answer, its outcome is unknown until that agent's answer
+comes, however late.
 """
 
 from collections.abc import Iterable, Sequence
@@ -55,20 +56,29 @@ async def claim_for_agent(desk: CommandDesk, project_id: int, agent: AgentSeen) 
     candidates = await _pending(desk, project_id, agent)
     if not candidates:
         return []
-    # Read before the transaction: the history is another database.
-    with_call = [c.task_key for c in candidates if c.seal_id]
-    sealed = await desk.history.sealed_calls(project_id, with_call) if with_call else {}
+    sealed = await load_calls(desk, project_id, candidates)
     async with desk.control.write() as session:
-        slug = await _slug(session, project_id)
+        slug = await slug_of(session, project_id)
         claimed = await _claim(session, desk, [c.id for c in candidates], agent.agent_id)
     found = [
-        Claimed(claimed[c.id], slug, sealed.get(c.task_key, b"") if c.seal_id else b"")
-        for c in candidates
-        if c.id in claimed
+        Claimed(claimed[c.id], slug, sealed.get(c.id, b"")) for c in candidates if c.id in claimed
     ]
     for item in found:
         publish(desk, project_id, item.command)
     return found
+
+
+async def load_calls(
+    desk: CommandDesk, project_id: int, commands: Sequence[CommandSeen]
+) -> dict[str, bytes]:
+    """The sealed calls that commands carry, by command id. Before the transaction that claims
+    them: the history is another database.
+    """
+    keys = {command.id: command.task_key for command in commands if command.seal_id}
+    if not keys:
+        return {}
+    calls = await desk.history.sealed_calls(project_id, sorted(set(keys.values())))
+    return {number: calls[key] for number, key in keys.items() if key in calls}
 
 
 def build_command(keyring: Keyring, hello: wire.Hello, claimed: Claimed) -> wire.Command:
@@ -106,7 +116,7 @@ async def apply_results(desk: ResultDesk, project_id: int, events: Iterable[obje
     if not results:
         return 0
     async with desk.control.write() as session:
-        slug = await _slug(session, project_id)
+        slug = await slug_of(session, project_id)
         rows = await _commands(session, project_id, {result.command_id for result in results})
         answered: list[Command] = []
         for result in results:
@@ -271,6 +281,6 @@ async def _commands(
     return found
 
 
-async def _slug(session: AsyncSession, project_id: int) -> str:
+async def slug_of(session: AsyncSession, project_id: int) -> str:
     slug = await session.scalar(select(Project.slug).where(Project.id == project_id))
     return slug or ""
