@@ -157,6 +157,7 @@ class Agent:
             started_us=self.started_us,
             spool=self.spool.kind,
             warnings=tuple(warnings),
+            release=self.config.release,
         )
 
     def engine_infos(self) -> tuple[wire.EngineInfo, ...]:

@@ -10,7 +10,7 @@ import msgspec
 from websockets.exceptions import ConnectionClosedError
 from websockets.sync.client import ClientConnection
 
-from queuedeck_agent import wire
+from queuedeck_agent import memory, wire
 from queuedeck_agent.catalog import Catalogs
 from queuedeck_agent.guard import note
 from queuedeck_agent.runner import MOST_COMMANDS
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 TICK_S = 0.2
 HEARTBEAT_S = 10.0
+FIRST_BEAT_S = 2.0
+"""Pages show the numbers of a heartbeat: a new worker has some soon."""
 SILENCE_S = 45.0
 WELCOME_S = 15.0
 MOST_NACKS = 20
@@ -53,7 +55,7 @@ class Session:
         self._said_goodbye = False
         self._connection: ClientConnection | None = None
         self._heard = time.monotonic()
-        self._next_beat = self._heard + HEARTBEAT_S
+        self._next_beat = self._heard + FIRST_BEAT_S
         self.retry_after = 0.0
         self.goodbye = ""
         """What the server gave as its reason to end the connection."""
@@ -182,12 +184,16 @@ class Session:
 
     def _heartbeat(self) -> wire.Heartbeat:
         hooks = sorted(self._agent.recorder.hook_us)
+        used = memory.used()
         return wire.Heartbeat(
             clock_us=time.time_ns() // 1_000,
             captured=self._link.shipper.shipped,
             lost=self._link.shipper.lost + self._agent.recorder.dropped,
             backlog_bytes=self._link.shipper.backlog_bytes(),
             hook_p99_us=hooks[len(hooks) * 99 // 100] if hooks else 0,
+            rss_bytes=used.own,
+            children=used.children,
+            children_rss_bytes=used.of_children,
         )
 
     def _send(self, data: bytes) -> None:

@@ -51,6 +51,9 @@ FIRST_PUBLISHED = wire.TaskPublished(
 FIRST_DONE = wire.CommandDone(AT, COMMAND, "Sent again to the queue mail.", TASK, verified=False)
 """As agents sent it before an answer could say what it touched and found."""
 
+FIRST_BEAT = wire.Heartbeat(AT, 100, 7, 4_096, 31)
+"""As agents sent it before it told the memory of its processes."""
+
 EVENTS: list[wire.AnyEvent] = [
     wire.SourceSeen(AT, SOURCE, "celery", "redis://broker.internal:6379/0", "5.6.2"),
     msgspec.structs.replace(FIRST_PUBLISHED, route="POST /orders/{id}", user="42"),
@@ -113,37 +116,40 @@ FIRST_PUBLISHED_FILE = GOLDEN / "task-published.msgpack"
 FRAMED = [EVENTS[0], FIRST_PUBLISHED]
 """What the golden frame holds."""
 
-AGENT_MESSAGES: list[wire.AgentMessage] = [
-    wire.Hello(
-        agent_id=LANE,
-        version="0.1.0",
-        host="worker-1",
-        pid=4711,
-        nonce=NONCE,
-        python="3.12.1",
-        engines=(
-            wire.EngineInfo(
-                engine="celery",
-                version="5.6.2",
-                source=SOURCE,
-                role="worker",
-                worker="celery@w1",
-                pool="prefork",
-                slots=4,
-                queues=("mail", "pay"),
-                capabilities=(wire.Capability("retry", "native", "by a new message"),),
-                tasks=("app.mail.send", "app.pay.charge"),
-            ),
+FIRST_HELLO = wire.Hello(
+    agent_id=LANE,
+    version="0.1.0",
+    host="worker-1",
+    pid=4711,
+    nonce=NONCE,
+    python="3.12.1",
+    engines=(
+        wire.EngineInfo(
+            engine="celery",
+            version="5.6.2",
+            source=SOURCE,
+            role="worker",
+            worker="celery@w1",
+            pool="prefork",
+            slots=4,
+            queues=("mail", "pay"),
+            capabilities=(wire.Capability("retry", "native", "by a new message"),),
+            tasks=("app.mail.send", "app.pay.charge"),
         ),
-        allow=("observe", "retry"),
-        seal_ids=("0a1b2c3d",),
-        lanes=((LANE, 41),),
-        checkpoint="queuedeck\n12\nabc\n",
-        clock_us=AT,
-        started_us=AT - 1_000,
-        spool="memory",
-        warnings=("Celery 5.9 was not tested.",),
     ),
+    allow=("observe", "retry"),
+    seal_ids=("0a1b2c3d",),
+    lanes=((LANE, 41),),
+    checkpoint="queuedeck\n12\nabc\n",
+    clock_us=AT,
+    started_us=AT - 1_000,
+    spool="memory",
+    warnings=("Celery 5.9 was not tested.",),
+)
+"""As agents sent it before they told the release of the application."""
+
+AGENT_MESSAGES: list[wire.AgentMessage] = [
+    msgspec.structs.replace(FIRST_HELLO, release="v1.8"),
     wire.Frame(
         [
             wire.LanePart(
@@ -156,7 +162,9 @@ AGENT_MESSAGES: list[wire.AgentMessage] = [
             )
         ]
     ),
-    wire.Heartbeat(AT, 100, 7, 4_096, 31),
+    msgspec.structs.replace(
+        FIRST_BEAT, rss_bytes=80 << 20, children=4, children_rss_bytes=300 << 20
+    ),
     wire.QueueSnapshot(
         AT,
         SOURCE,
@@ -238,7 +246,7 @@ COMMAND_BODY = msgspec.structs.replace(
 )
 
 
-GROWN = {"task-published": 2, "command-done": 2, "command-body": 2}
+GROWN = {"task-published": 2, "command-done": 2, "command-body": 2, "hello": 2, "heartbeat": 2}
 """Kinds that have got fields since: which golden file has them all."""
 
 OLDER: list[tuple[Path, wire.AnyEvent]] = [
@@ -246,6 +254,11 @@ OLDER: list[tuple[Path, wire.AnyEvent]] = [
     (GOLDEN / "command-done.msgpack", FIRST_DONE),
 ]
 """Golden files from before that, and what they mean today."""
+
+OLDER_MESSAGES: list[tuple[Path, wire.AgentMessage]] = [
+    (GOLDEN / "hello.msgpack", FIRST_HELLO),
+    (GOLDEN / "heartbeat.msgpack", FIRST_BEAT),
+]
 
 FIRST_BODY_FILE = GOLDEN / "command-body.msgpack"
 

@@ -27,6 +27,13 @@ def test_golden_event_of_an_older_agent_has_defaults_for_what_was_appended(file,
     assert wire.decode_event(file.read_bytes()) == event
 
 
+@pytest.mark.parametrize(
+    ("file", "message"), examples.OLDER_MESSAGES, ids=lambda one: getattr(one, "stem", "")
+)
+def test_golden_message_of_an_older_agent_has_defaults_for_what_was_appended(file, message):
+    assert wire.decode_agent_message(file.read_bytes()) == message
+
+
 @pytest.mark.parametrize("message", examples.AGENT_MESSAGES, ids=name)
 def test_golden_agent_message_decodes_to_the_same_message(message):
     decoded = wire.decode_agent_message(examples.golden_file(message).read_bytes())
@@ -66,7 +73,8 @@ def test_every_kind_of_message_has_a_golden_file():
     assert {type(message) for message in examples.everything()} == kinds
     files = {file.name for file in examples.GOLDEN.glob("*.msgpack")}
     newest = {examples.golden_file(message).name for message in examples.everything()}
-    older = {file.name for file, _ in examples.OLDER} | {examples.FIRST_BODY_FILE.name}
+    older = {file.name for file, _ in (*examples.OLDER, *examples.OLDER_MESSAGES)}
+    older.add(examples.FIRST_BODY_FILE.name)
     assert files == newest | older
 
 

@@ -85,6 +85,8 @@ class Hello(msgspec.Struct, frozen=True, array_like=True, tag="hello"):
     """`disk`, or `memory` when events are lost if the process dies."""
     warnings: tuple[str, ...] = ()
     """What the operator should know, for example an engine version that was not tested."""
+    release: str = ""
+    """Of the application's code, where it is known."""
 
 
 class LanePart(msgspec.Struct, frozen=True, array_like=True):
@@ -108,6 +110,12 @@ class Heartbeat(msgspec.Struct, frozen=True, array_like=True, tag="heartbeat"):
     backlog_bytes: int = 0
     """Bytes in the spool that are not acknowledged."""
     hook_p99_us: int = 0
+    rss_bytes: int = 0
+    """Resident memory of this process; 0 where the system does not say."""
+    children: int = -1
+    """Processes that it has started and that still run, as those of a pool; -1: not known."""
+    children_rss_bytes: int = 0
+    """Resident memory of these together; pages that they share count for each."""
 
 
 class QueueDepth(msgspec.Struct, frozen=True, array_like=True):

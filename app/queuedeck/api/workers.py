@@ -15,6 +15,7 @@ from queuedeck.domain.workers.commands import refusal_of, request_control
 from queuedeck.domain.workers.overview import CONTROL, Worker, workers_of
 from queuedeck.entrance.guards import requires
 from queuedeck.entrance.services import Services
+from queuedeck_agent import wire
 
 WORKER_PATH = "/workers/{agent:str}/{source:str}"
 
@@ -35,6 +36,17 @@ class WorkerAnswer(msgspec.Struct, frozen=True, kw_only=True):
     seen_us: int
     backlog_bytes: int
     """In its spool, not acknowledged."""
+    agent_version: str
+    release: str
+    """Of the application's code; empty where it is not known."""
+    rss_bytes: int
+    """Resident memory of the process; 0: not known."""
+    children: int
+    """Processes that it has started, as those of a pool; -1: not known."""
+    children_rss_bytes: int
+    """Of these together; pages that they share count for each."""
+    clock_skew_us: int
+    """How far its clock is ahead of the server's, network time included."""
     running: list[TaskSummary]
     """Those that were seen last."""
     cannot: dict[str, str]
@@ -171,6 +183,7 @@ async def restart_worker(
 
 def _answer(worker: Worker) -> WorkerAnswer:
     agent, engine = worker.agent, worker.engine
+    beat = agent.heartbeat or wire.Heartbeat(0)
     refusals = {verb: refusal_of(agent, worker.ref, verb) for verb in CONTROL}
     return WorkerAnswer(
         agent_id=agent.agent_id,
@@ -186,7 +199,13 @@ def _answer(worker: Worker) -> WorkerAnswer:
         connected=agent.connected,
         started_us=agent.hello.started_us,
         seen_us=agent.seen_us,
-        backlog_bytes=agent.heartbeat.backlog_bytes if agent.heartbeat else 0,
+        backlog_bytes=beat.backlog_bytes,
+        agent_version=agent.hello.version,
+        release=agent.hello.release,
+        rss_bytes=beat.rss_bytes,
+        children=beat.children,
+        children_rss_bytes=beat.children_rss_bytes,
+        clock_skew_us=agent.clock_skew_us,
         running=[summary_of(row) for row in worker.running],
         cannot={verb: why.message for verb, why in refusals.items() if why},
         commands=[control_command(one) for one in worker.commands],

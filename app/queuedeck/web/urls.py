@@ -59,8 +59,8 @@ def queue(project: str, engine: str, source: str, name: str) -> str:
     return f"{queues(project)}/{quote(engine, safe='')}/{quote(source, safe='')}/{encode_id(name)}"
 
 
-def workers(project: str) -> str:
-    return f"/p/{project}/workers"
+def workers(project: str, by: str = "") -> str:
+    return f"/p/{project}/workers" + (f"?by={by}" if by else "")
 
 
 def worker(project: str, agent_id: str, source: str) -> str:

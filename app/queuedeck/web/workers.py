@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 from litestar import Response, get, post
 from litestar.di import NamedDependency
-from litestar.params import FromPath, URLEncodedBody
+from litestar.params import FromPath, FromQuery, URLEncodedBody
 
 from queuedeck.domain.accounts.actor import Actor
 from queuedeck.domain.accounts.permissions import Permission
@@ -22,6 +22,7 @@ from queuedeck.web import urls
 from queuedeck.web.answers import done
 from queuedeck.web.frame import frame
 from queuedeck.web.rendering import page
+from queuedeck.web.views.worker_groups import GroupBy
 from queuedeck.web.views.workers import NOUNS, workers_view
 
 _VERBS = {noun: verb for verb, noun in NOUNS.items()}
@@ -46,10 +47,11 @@ async def list_workers(
     services: NamedDependency[Services],
     identity: NamedDependency[Identity],
     access: NamedDependency[Access],
+    by: FromQuery[GroupBy] = GroupBy.NOTHING,
 ) -> Response[Any]:
     s = services
     workers = await workers_of(s.control, s.history, s.registry, access.project.id)
-    view = workers_view(workers, access, s.clock())
+    view = workers_view(workers, access, s.clock(), by)
     asked = [c for worker in workers for c in worker.commands if c.is_open]
     topics = ("agents", "tasks", *(f"command:{command.id}" for command in asked))
     shell = await frame(

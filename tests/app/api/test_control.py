@@ -11,6 +11,7 @@ from tests.support.history_events import SOURCE
 from tests.support.pages import a_waiting_task, record
 
 from queuedeck.domain.accounts.permissions import Role
+from queuedeck_agent import wire
 
 QUEUE = f"/queues/celery/{SOURCE}/emails"
 
@@ -149,6 +150,25 @@ async def test_workers_say_what_cannot_be_asked_of_them(serving, shop):
         "w2": {"pool": "`pool` is not possible on celery here. Fixed."},
     }
     assert all(one["connected"] for one in workers)
+
+
+async def test_workers_say_what_they_take_and_which_code_runs(serving, shop):
+    hello = support.a_worker(
+        support.an_engine(("emails",), source=SOURCE, worker="w2"), host="other", release="v1.9"
+    )
+    connection = support.enter(serving.services, shop.id, hello)
+    beat = wire.Heartbeat(
+        serving.services.clock() + 3_000_000, rss_bytes=80, children=4, children_rss_bytes=300
+    )
+    serving.services.registry.heartbeat(connection, beat)
+    async with program(serving, shop, Role.VIEWER) as client:
+        workers = (await client.get("/workers")).json()["workers"]
+    by_name = {one["name"]: one for one in workers}
+    told, silent = by_name["w2"], by_name["celery@pay-3"]
+    fields = ("release", "rss_bytes", "children", "children_rss_bytes", "agent_version")
+    assert [told[one] for one in fields] == ["v1.9", 80, 4, 300, "0.1.0"]
+    assert [silent[one] for one in fields] == ["", 0, -1, 0, "0.1.0"]
+    assert 2_000_000 < told["clock_skew_us"] <= 3_000_000
 
 
 async def test_outcome_of_a_command_on_a_worker_is_shown(serving, shop):

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 
 import msgspec
 
-from queuedeck.clock import DAY_US, Clock, now_us
+from queuedeck.clock import DAY_US, MINUTE_US, Clock, now_us
 from queuedeck_agent import wire
 
 KEPT_US = 1 * DAY_US
@@ -17,6 +17,9 @@ MAX_LEFT = 5_000
 """Agents that left, per project: short-lived processes must not fill the memory."""
 MAX_LAST_CATALOGS = 50
 """Per project."""
+MEMORY_STEP_US = 2 * MINUTE_US
+MEMORY_STEPS = 30
+"""What an agent's processes take is remembered for an hour."""
 
 Send = Callable[[wire.ServerMessage], None]
 """Puts a message in line for the agent; does not wait and does not fail."""
@@ -35,10 +38,18 @@ class AgentSeen(msgspec.Struct, frozen=True):
     heartbeat: wire.Heartbeat | None
     clock_skew_us: int
     """How far its clock is ahead of the server's; network time included."""
+    memory: tuple[tuple[int, int], ...] = ()
+    """(since when, the most bytes that its processes took), for each step that was heard."""
 
     def engine_of(self, source: str) -> wire.EngineInfo | None:
         """What it is attached to on that source."""
         return next((e for e in self.hello.engines if e.source == source), None)
+
+    @property
+    def rss_bytes(self) -> int:
+        """What it and its children take; 0: not known."""
+        beat = self.heartbeat
+        return beat.rss_bytes + beat.children_rss_bytes if beat else 0
 
     @property
     def is_worker(self) -> bool:
@@ -109,6 +120,7 @@ class AgentRegistry:
             seen_us=now,
             heartbeat=beat or agent.heartbeat,
             clock_skew_us=beat.clock_us - now if beat else agent.clock_skew_us,
+            memory=_remembered(agent.memory, beat, now) if beat else agent.memory,
         )
 
     def disconnect(self, connection: Connection) -> None:
@@ -120,7 +132,7 @@ class AgentRegistry:
         del live[agent.agent_id]
         self._keep_last(connection)
         left = self._left.setdefault(connection.project_id, {})
-        left[agent.agent_id] = msgspec.structs.replace(agent, connected=False)
+        left[agent.agent_id] = msgspec.structs.replace(agent, connected=False, memory=())
         self._forget_old(left)
 
     def learn(self, connection: Connection, catalog: wire.TaskCatalog) -> None:
@@ -222,3 +234,15 @@ class AgentRegistry:
             del left[agent_id]
         while len(left) > MAX_LEFT:
             del left[next(iter(left))]
+
+
+def _remembered(
+    memory: tuple[tuple[int, int], ...], beat: wire.Heartbeat, now_us: int
+) -> tuple[tuple[int, int], ...]:
+    taken = beat.rss_bytes + beat.children_rss_bytes
+    if not taken:
+        return memory
+    step_us = now_us - now_us % MEMORY_STEP_US
+    if memory and memory[-1][0] == step_us:
+        return (*memory[:-1], (step_us, max(taken, memory[-1][1])))
+    return (*memory, (step_us, taken))[-MEMORY_STEPS:]

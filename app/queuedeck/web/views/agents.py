@@ -126,11 +126,17 @@ def _warnings(agent: AgentSeen) -> tuple[str, ...]:
         found.append("Events are held in memory only: a crash of this process loses them.")
     if agent.heartbeat and agent.heartbeat.lost:
         found.append(f"{plural(agent.heartbeat.lost, 'event')} dropped because the spool was full.")
-    if abs(agent.clock_skew_us) > SKEW_SHOWN_US:
-        way = "ahead of" if agent.clock_skew_us > 0 else "behind"
-        skew = duration(abs(agent.clock_skew_us))
-        found.append(f"Its clock is {skew} {way} the server's; times of its tasks are off by that.")
+    if skew := clock_skew(agent):
+        found.append(f"Its clock is {skew} the server's; times of its tasks are off by that.")
     return tuple(found)
+
+
+def clock_skew(agent: AgentSeen) -> str:
+    """`4.10 s ahead of`, or `behind`; nothing when network time could explain it."""
+    if abs(agent.clock_skew_us) <= SKEW_SHOWN_US:
+        return ""
+    way = "ahead of" if agent.clock_skew_us > 0 else "behind"
+    return f"{duration(abs(agent.clock_skew_us))} {way}"
 
 
 def _empty(project: str, can_connect: bool) -> Empty:

@@ -11,10 +11,10 @@ from queuedeck.history.records import TaskFilter, TaskState
 from queuedeck.web import urls
 from queuedeck.web.format import Moment, Span, count, duration, growing, moment_ago, plural
 from queuedeck.web.views.pauses import pause_banner
+from queuedeck.web.views.sparks import spark_of_known
 from queuedeck.web.views.words import Empty, EngineTag, Link, engine_tag
 
 SPARK_WIDTH = 60
-SPARK_HEIGHT = 24
 
 
 class Status(msgspec.Struct, frozen=True):
@@ -104,7 +104,7 @@ def queue_row(
         depth="–" if line.waiting is None else count(line.waiting),
         depth_url=urls.tasks(project, to_text(waiting)),
         beside=_beside(line, question, project),
-        spark=_spark(line.minutes),
+        spark=spark_of_known(line.minutes),
         spark_label=_spark_label(line.minutes),
         oldest=growing(line.oldest_us, now_us) if line.oldest_us and line.waiting else Span(),
         oldest_note="not known" if line.waiting and not line.oldest_us else "",
@@ -184,23 +184,6 @@ def _roughly(seconds: int) -> str:
 
 def _rate(number: float) -> str:
     return count(round(number)) if number >= 10 or not number else f"{number:.1f}"
-
-
-def _spark(minutes: list[int | None]) -> str:
-    """An area for each stretch of minutes that were counted; a gap where none was."""
-    top = max((one for one in minutes if one is not None), default=0)
-    if not top:
-        return ""
-    path: list[str] = []
-    for at, number in enumerate(minutes):
-        if number is None:
-            continue
-        y = SPARK_HEIGHT - 1 - number / top * (SPARK_HEIGHT - 4)
-        starts = at == 0 or minutes[at - 1] is None
-        path.append(f"M{at} {SPARK_HEIGHT}V{y:.1f}h1" if starts else f"L{at} {y:.1f}h1")
-        if at + 1 == len(minutes) or minutes[at + 1] is None:
-            path.append(f"V{SPARK_HEIGHT}")
-    return "".join(path)
 
 
 def _spark_label(minutes: list[int | None]) -> str:

@@ -5,8 +5,8 @@ from collections import Counter
 
 import msgspec
 
-from queuedeck.clock import SECOND_US
 from queuedeck.domain.accounts.permissions import Permission
+from queuedeck.domain.agents.registry import MEMORY_STEP_US, MEMORY_STEPS, AgentSeen
 from queuedeck.domain.projects.access import Access
 from queuedeck.domain.tasks.filters import to_text
 from queuedeck.domain.workers.commands import refusal_of
@@ -14,11 +14,12 @@ from queuedeck.domain.workers.overview import CONTROL, Worker
 from queuedeck.history.records import TaskFilter, TaskRow, TaskState
 from queuedeck.web import urls
 from queuedeck.web.format import Moment, Span, count, growing, moment_ago, plural, size
+from queuedeck.web.views.agents import SILENT_AFTER_US, clock_skew
 from queuedeck.web.views.commands import CommandView, command_view, person
+from queuedeck.web.views.sparks import spark_of_known
 from queuedeck.web.views.words import Empty, EngineTag, Link, Name, engine_tag, task_name
+from queuedeck.web.views.worker_groups import GroupBy, grouped, releases
 
-SILENT_AFTER_US = 30 * SECOND_US
-"""Three heartbeats missed."""
 TASKS_SHOWN = 4
 COMMANDS_SHOWN = 3
 NOUNS = {
@@ -65,6 +66,13 @@ class WorkerView(msgspec.Struct, frozen=True, kw_only=True):
     up: Moment
     heard: Moment
     backlog: str
+    memory: str
+    """Of the process and its children; empty where the host does not say."""
+    memory_note: str
+    spark: str
+    spark_label: str
+    clock: str
+    """How far its clock is off, when it is."""
     running: tuple[RunningTask, ...]
     running_more: str
     tasks_url: str
@@ -77,15 +85,35 @@ class WorkerView(msgspec.Struct, frozen=True, kw_only=True):
     findings_title: str
 
 
+class GroupView(msgspec.Struct, frozen=True, kw_only=True):
+    id: str
+    title: str
+    """Empty: the only one."""
+    note: str
+    workers: tuple[WorkerView, ...]
+
+
+class Tab(msgspec.Struct, frozen=True):
+    label: str
+    url: str
+    current: bool
+
+
 class WorkersView(msgspec.Struct, frozen=True, kw_only=True):
     total: str
-    versions: str
-    """Which releases of the agent and the engines run, where they differ."""
-    workers: tuple[WorkerView, ...]
+    versions: tuple[str, ...]
+    """Which releases of the code and of the agent run side by side, where they differ."""
+    tabs: tuple[Tab, ...]
+    groups: tuple[GroupView, ...]
     empty: Empty | None
 
 
-def workers_view(workers: list[Worker], access: Access, now_us: int) -> WorkersView:
+_TABS = {GroupBy.NOTHING: "One list", GroupBy.HOST: "By host", GroupBy.RELEASE: "By release"}
+
+
+def workers_view(
+    workers: list[Worker], access: Access, now_us: int, by: GroupBy = GroupBy.NOTHING
+) -> WorkersView:
     live = [one for one in workers if one.agent.connected]
     slots = sum(max(0, one.engine.slots) for one in live)
     total = f"{plural(len(live), 'worker')} connected, {plural(slots, 'slot')}"
@@ -93,8 +121,20 @@ def workers_view(workers: list[Worker], access: Access, now_us: int) -> WorkersV
     total += f", {count(away)} seen within a day" if away else ""
     return WorkersView(
         total=total if workers else "",
-        versions=_versions(live),
-        workers=tuple(worker_view(one, access, now_us) for one in workers),
+        versions=tuple(filter(None, (_releases(live), _versions(live)))),
+        tabs=tuple(
+            Tab(label, urls.workers(access.project.slug, kind.value), kind is by)
+            for kind, label in _TABS.items()
+        ),
+        groups=tuple(
+            GroupView(
+                id=f"workers-{place}",
+                title=group.title,
+                note=group.note,
+                workers=tuple(worker_view(one, access, now_us) for one in group.workers),
+            )
+            for place, group in enumerate(grouped(workers, by))
+        ),
         empty=None if workers else _empty(access),
     )
 
@@ -115,7 +155,7 @@ def worker_view(worker: Worker, access: Access, now_us: int) -> WorkerView:
         state=state,
         word=word,
         note=note,
-        software=f"{engine_tag(engine.engine).title} {engine.version}, agent {agent.hello.version}",
+        software=_software(worker),
         pool=engine.pool,
         slots=_slots(worker),
         queues=tuple(
@@ -126,6 +166,11 @@ def worker_view(worker: Worker, access: Access, now_us: int) -> WorkerView:
         up=moment_ago(agent.hello.started_us or agent.connected_us, now_us),
         heard=moment_ago(agent.seen_us, now_us),
         backlog=_backlog(worker),
+        memory=size(agent.rss_bytes) if agent.rss_bytes else "",
+        memory_note=_memory_note(agent),
+        spark=spark_of_known(_memory(agent, now_us)),
+        spark_label="Memory in the last hour",
+        clock=f"clock {skew} ours" if (skew := clock_skew(agent)) else "",
         running=tuple(_task(one, project, now_us) for one in worker.running[:TASKS_SHOWN]),
         running_more=f"{count(more)} more" if more > 0 else "",
         tasks_url=urls.tasks(project, to_text(question)),
@@ -166,6 +211,29 @@ def _backlog(worker: Worker) -> str:
     return (f"{size(left)} to send" if left else "all sent") + where
 
 
+def _software(worker: Worker) -> str:
+    hello, engine = worker.agent.hello, worker.engine
+    parts = [f"release {hello.release}"] if hello.release else []
+    parts += [f"{engine_tag(engine.engine).title} {engine.version}", f"agent {hello.version}"]
+    return ", ".join(parts)
+
+
+def _memory_note(agent: AgentSeen) -> str:
+    """`310.2 MiB in 4 children`: pages that processes share count for each of them."""
+    beat = agent.heartbeat
+    if beat is None or not beat.rss_bytes or beat.children <= 0:
+        return ""
+    return f"{size(beat.children_rss_bytes)} in {plural(beat.children, 'child', 'children')}"
+
+
+def _memory(agent: AgentSeen, now_us: int) -> list[int | None]:
+    """The last hour, a value for each step."""
+    known = dict(agent.memory)
+    newest = now_us - now_us % MEMORY_STEP_US
+    steps = range(MEMORY_STEPS - 1, -1, -1)
+    return [known.get(newest - step * MEMORY_STEP_US) for step in steps]
+
+
 def _task(row: TaskRow, project: str, now_us: int) -> RunningTask:
     return RunningTask(
         name=task_name(row.name),
@@ -192,6 +260,11 @@ def _why_not(worker: Worker, access: Access, verb: str) -> str:
 def _hint(worker: Worker, verb: str) -> str:
     able = (one for one in worker.engine.capabilities if one.verb == verb and one.how == "emulated")
     return next((one.reason for one in able), "")
+
+
+def _releases(live: list[Worker]) -> str:
+    found = releases(live)
+    return f"release {found}" if found else ""
 
 
 def _versions(live: list[Worker]) -> str:

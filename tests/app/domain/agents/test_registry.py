@@ -84,6 +84,30 @@ def test_heartbeat_keeps_numbers_and_skew(registry, clock):
     assert (agent.heartbeat, agent.clock_skew_us, agent.seen_us) == (beat, 2_000, clock())
 
 
+def weighs(registry, connection, own, of_children=0):
+    beat = wire.Heartbeat(1, rss_bytes=own, children=1, children_rss_bytes=of_children)
+    registry.heartbeat(connection, beat)
+
+
+def test_memory_of_an_hour_is_the_most_of_each_step(registry, clock):
+    connection = connect(registry)
+    for number in range(1, 41):
+        weighs(registry, connection, number, 100)
+        weighs(registry, connection, number - 1)
+        clock.advance(120)
+    (agent,) = registry.agents(1)
+    assert [most for _, most in agent.memory] == [number + 100 for number in range(11, 41)]
+    assert len({at for at, _ in agent.memory}) == module.MEMORY_STEPS
+    assert agent.rss_bytes == 39
+
+
+def test_memory_that_is_not_told_is_no_point(registry):
+    connection = connect(registry)
+    registry.heartbeat(connection, wire.Heartbeat(1))
+    (agent,) = registry.agents(1)
+    assert (agent.memory, agent.rss_bytes) == ((), 0)
+
+
 def test_one_able_agent_is_enough(registry):
     connect(registry, ONE, allow=("observe",))
     connect(registry, TWO)
