@@ -35,7 +35,7 @@ from queuedeck.gateway.link import Timing
 from queuedeck.history.sqlite.store import SqliteHistory
 from queuedeck.history.store import History
 from queuedeck.live import Live
-from queuedeck.loops import prune_counts, retention
+from queuedeck.loops import prune_commands, prune_counts, retention
 from queuedeck.loops.expire_commands import INTERVAL_S, expire_commands
 from queuedeck.loops.observe_queues import (
     KEEP_EVERY_S,
@@ -157,6 +157,11 @@ async def _running(
             "prune counts",
             prune_counts.INTERVAL_S,
             partial(prune_counts.prune_counts, services),
+        )
+        runner.start(
+            "prune commands",
+            prune_commands.INTERVAL_S,
+            partial(prune_commands.prune_commands, services),
         )
         runner.start("retention", retention.INTERVAL_S, partial(retention.retain, services))
         runner.start("depths", KEEP_EVERY_S, partial(keep_depths, services))

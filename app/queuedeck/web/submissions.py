@@ -45,6 +45,7 @@ from queuedeck_agent import wire
 from queuedeck_agent.redact import redact_value
 
 HIDDEN = "What was hidden when it was captured is empty here: nobody but the original task has it."
+GONE = "What was written into the form then is no longer kept."
 
 
 class _Choice(msgspec.Struct, frozen=True, kw_only=True):
@@ -71,16 +72,18 @@ async def show_submit(
     again: FromQuery[str] = "",
 ) -> Response[Any]:
     before: dict[str, str] = {}
-    args = b""
+    args, is_gone = b"", False
     if again:
         command = await find_command(services.control, access.project.id, again)
         source, task, args, before = _before(command)
+        is_gone = not command.has_payload
     chosen = await _choose(services, access, source, task)
     if like and chosen.source:
         found = await find_task(services, access.project, chosen.source.engine, like, key)
         args = found.args
     fields = _fields(chosen, args)
     notes = (HIDDEN,) if any(field.lock for field in fields) else ()
+    notes += (GONE,) if is_gone else ()
     form = _form(access, chosen, fields, before) if chosen.task and chosen.source else None
     return await _answer(request, services, identity, access, chosen, form, notes)
 

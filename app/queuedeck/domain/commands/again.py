@@ -12,7 +12,7 @@ from sqlalchemy import update
 from queuedeck.domain.agents.registry import AgentSeen
 from queuedeck.domain.commands.delivery import LEASE_US, Claimed, load_calls, slug_of
 from queuedeck.domain.commands.desk import CommandDesk, ResultDesk
-from queuedeck.domain.commands.models import Command
+from queuedeck.domain.commands.models import OPEN, Command
 from queuedeck.domain.commands.queries import CommandState, seen, visible
 
 AGAIN_LIMIT = 1_000
@@ -57,6 +57,6 @@ async def renew_leases(desk: ResultDesk) -> None:
     async with desk.control.write() as session:
         await session.execute(
             update(Command)
-            .where(Command.state == CommandState.SENT)
+            .where(OPEN, Command.state == CommandState.SENT)
             .values(lease_us=desk.clock() + LEASE_US)
         )

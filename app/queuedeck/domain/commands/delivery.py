@@ -17,7 +17,7 @@ from queuedeck.domain.accounts.actor import SYSTEM, Actor
 from queuedeck.domain.agents.registry import AgentSeen
 from queuedeck.domain.audit import service as audit
 from queuedeck.domain.commands.desk import CommandDesk, ResultDesk
-from queuedeck.domain.commands.models import Command
+from queuedeck.domain.commands.models import OPEN, Command
 from queuedeck.domain.commands.queries import CommandSeen, CommandState, seen, visible
 from queuedeck.domain.commands.service import audit_target, publish
 from queuedeck.domain.operations.outcomes import copy_outcomes
@@ -138,7 +138,7 @@ async def apply_results(desk: ResultDesk, project_id: int, events: Iterable[obje
 async def expire_due(desk: ResultDesk, now: int | None = None) -> int:
     """End the commands that waited or were out for too long. Returns how many."""
     now = desk.clock() if now is None else now
-    due = or_(
+    due = OPEN & or_(
         (Command.state == CommandState.PENDING) & (Command.deadline_us <= now),
         (Command.state == CommandState.SENT) & (Command.lease_us <= now),
     )
@@ -222,6 +222,7 @@ def _write_answer(row: Command, result: Result, now: int) -> None:
         row.new_task_id = result.new_task_id[:MAX_TEXT]
         row.verified, row.affected = result.verified, result.affected
         row.found = result.found[:MAX_FOUND_BYTES]
+        row.has_payload = row.has_payload or bool(row.found)
         return
     ends = {"expired": CommandState.EXPIRED, "unknown": CommandState.UNKNOWN}
     row.state = ends.get(result.code, CommandState.FAILED).value

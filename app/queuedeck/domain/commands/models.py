@@ -7,6 +7,9 @@ from sqlalchemy.orm import Mapped, mapped_column
 from queuedeck.db.base import Base
 from queuedeck.db.types import Micros
 
+OPEN = text("commands.state IN ('pending', 'sent')")
+"""Repeated by statements on open commands of all projects: their small index is used only then."""
+
 
 class Command(Base):
     """The outbox: what was asked for, and what came of it."""
@@ -17,6 +20,14 @@ class Command(Base):
         Index("ix_commands_open", "project_id", "state", "deadline_us"),
         Index("ix_commands_operation", "operation_id", "state"),
         Index("ix_commands_target", "project_id", "target", "created_us"),
+        Index("ix_commands_finished", "project_id", "finished_us"),
+        Index(
+            "ix_commands_payload",
+            "project_id",
+            "finished_us",
+            sqlite_where=text("has_payload = 1"),
+            postgresql_where=text("has_payload"),
+        ),
         # Belt to the check in the service: one open command per target, verb and agent.
         Index(
             "uq_commands_open_target",
@@ -64,6 +75,8 @@ class Command(Base):
     """Messages or tasks that it touched; -1: not counted."""
     found: Mapped[bytes] = mapped_column(LargeBinary, default=b"")
     """JSON of what it saw, already redacted by the agent."""
+    has_payload: Mapped[bool] = mapped_column(default=False)
+    """Arguments that somebody wrote, or what it saw, are here: they go before the rest."""
     requested_by: Mapped[str]
     audit_seq: Mapped[int] = mapped_column(BigInteger)
     agent_id: Mapped[str] = mapped_column(default="")

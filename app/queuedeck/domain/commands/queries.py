@@ -26,6 +26,7 @@ class CommandState(StrEnum):
     """An agent took it and never answered: it may have been done. Never repeated by itself."""
 
 
+NO_DETAILS = wire.CommandDetails()
 OPEN_STATES = (CommandState.PENDING, CommandState.SENT)
 
 
@@ -52,6 +53,8 @@ class CommandSeen(msgspec.Struct, frozen=True, kw_only=True):
     """Messages or tasks that it touched; -1: not counted."""
     found: bytes
     """JSON of what `peek`, `dead` or `reconcile` saw; empty for other verbs."""
+    has_payload: bool
+    """Its arguments, or what it found, are still kept."""
     state: CommandState
     code: str
     """The agent's code of a failure, for example `refused`."""
@@ -98,8 +101,12 @@ def seen(row: Command) -> CommandSeen:
     return CommandSeen(
         **{name: getattr(row, name) for name in _SAME},
         state=CommandState(row.state),
-        details=_details(row.details) if row.details else wire.CommandDetails(),
+        details=details_of(row.details),
     )
+
+
+def details_of(stored: bytes) -> wire.CommandDetails:
+    return _details(stored) if stored else NO_DETAILS
 
 
 _SAME = tuple(set(CommandSeen.__struct_fields__) - {"state", "details"})

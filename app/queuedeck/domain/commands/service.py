@@ -12,7 +12,14 @@ from queuedeck.domain.audit import service as audit
 from queuedeck.domain.commands import rules
 from queuedeck.domain.commands.desk import CommandDesk, ResultDesk
 from queuedeck.domain.commands.models import Command
-from queuedeck.domain.commands.queries import OPEN_STATES, CommandSeen, CommandState, seen, visible
+from queuedeck.domain.commands.queries import (
+    NO_DETAILS,
+    OPEN_STATES,
+    CommandSeen,
+    CommandState,
+    seen,
+    visible,
+)
 from queuedeck.domain.projects.queries import ProjectSeen
 from queuedeck.errors import Conflict, NotFound, QueuedeckError
 from queuedeck.history.records import TaskDetail
@@ -21,7 +28,6 @@ from queuedeck_agent import wire
 
 DEADLINE_US = 60 * MINUTE_US
 """How long a command waits for an agent that is away."""
-NO_DETAILS = wire.CommandDetails()
 
 
 async def request_retry(
@@ -190,7 +196,10 @@ async def _same_command(session: AsyncSession, project_id: int, order: Order) ->
     if row is None:
         return None
     command = seen(row)
-    asked = (order.verb, order.target, order.details)
+    details = order.details
+    if not command.has_payload:  # Its arguments are gone, and are not compared.
+        details = msgspec.structs.replace(details, args=b"")
+    asked = (order.verb, order.target, details)
     if (command.verb, command.target, command.details) != asked:
         raise Conflict("This was asked for already, and differently. Begin again with a new form.")
     return command
@@ -223,6 +232,7 @@ def new_command(now: int, project_id: int, order: Order, requested_by: str) -> C
         attempt=order.attempt,
         seal_id=order.seal_id,
         details=b"" if order.details == NO_DETAILS else wire.encode(order.details),
+        has_payload=bool(order.details.args),
         only_agent=order.only_agent,
         operation_id=order.operation_id,
         state=CommandState.PENDING.value,

@@ -72,12 +72,15 @@ async def set_retention(
 
 async def projects_that_keep_less(db: ControlDb, server_days: int) -> list[Kept]:
     """What the history must be told: projects that keep as much as the server are not in it."""
+    found = await kept_by_projects(db, server_days)
+    return [one for one in found if one.payload_days < server_days]
+
+
+async def kept_by_projects(db: ControlDb, server_days: int) -> list[Kept]:
+    """For how long each project keeps what."""
     async with db.read() as session:
         rows = (await session.execute(_CHOSEN)).all()
-    found = [
-        _kept(project_id, tasks, payloads, server_days) for project_id, tasks, payloads in rows
-    ]
-    return [one for one in found if one.payload_days < server_days]
+    return [_kept(project_id, tasks, payloads, server_days) for project_id, tasks, payloads in rows]
 
 
 def _kept(project_id: int, tasks: int | None, payloads: int | None, server_days: int) -> Kept:

@@ -4,24 +4,9 @@
 from collections import Counter
 
 import pytest
-from sqlalchemy import event
-from sqlalchemy.engine import Engine
 
 from queuedeck.domain.operations.freeze import freeze_portion
 from queuedeck.domain.operations.progress import active_operations, step
-
-
-@pytest.fixture
-def statements():
-    """Counts what is executed on the control database; many rows of one statement count once."""
-    counted = Counter()
-
-    def note(_connection, _cursor, statement, _parameters, _context, _many):
-        counted[statement.split(maxsplit=1)[0]] += 1
-
-    event.listen(Engine, "before_cursor_execute", note)
-    yield counted
-    event.remove(Engine, "before_cursor_execute", note)
 
 
 @pytest.fixture
