@@ -35,6 +35,7 @@ Details = wire.CommandDetails
 MUST = ("retry", "edit", "submit", "cancel", "purge")
 """An engine on which one of these is not possible is not supported."""
 SECRET = "hunter2-and-more"
+LATER_S = 90
 A_WHILE_S = 1.5
 """So long a task that could be taken does not wait."""
 
@@ -94,6 +95,26 @@ def test_retry(linked: Harness, able: Able) -> None:
     first, second = linked.told("digest", name)
     assert first == second
     assert linked.event(wire.TaskPublished, done.new_task_id).retry_of == task_id
+
+
+def test_retry_at_a_later_time(linked: Harness, able: Able) -> None:
+    """Verb `retry`: not before a time; or refused, with the reason, and nothing is sent"""
+    assert can(able, linked, "retry")
+    name = key()
+    task_id = linked.send(call("digest", name, 1))
+    about = (task_id, call("digest").name, linked.event(wire.TaskStarted, task_id).sealed)
+    later = Details(delay_s=LATER_S)
+    try:
+        done = linked.order("retry", *about, queue=linked.queue, details=later)
+    except CommandRefused as refusal:
+        assert (refusal.code, "for later" in refusal.message) == ("unsupported", True)
+    else:
+        published = linked.event(wire.TaskPublished, done.new_task_id)
+        wait_s = (published.eta_us - published.at_us) / 1_000_000
+        assert LATER_S - 5 < wait_s < LATER_S + 5
+        assert published.retry_of == task_id
+        linked.order("cancel", done.new_task_id, call("digest").name, queue=linked.queue)
+    assert stays(lambda: len(linked.told("digest", name)) == 1, A_WHILE_S)
 
 
 def test_edit(linked: Harness, able: Able) -> None:

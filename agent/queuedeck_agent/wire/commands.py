@@ -42,7 +42,7 @@ class CommandDetails(msgspec.Struct, frozen=True, array_like=True):
     priority: int = -1
     """`priority`, `submit`, `edit`, in the engine's own scale; -1: none."""
     delay_s: int = 0
-    """`submit`, `edit`: not before so long from now."""
+    """`retry`, `submit`, `edit`: not before so long from now."""
     worker: str = ""
     """The engine's own name of the worker that it is about."""
     amount: int = 0

@@ -1,22 +1,30 @@
 # SPDX-License-Identifier: AGPL-3.0-only
 """Commands for programs: ask for one, and see what came of it."""
 
-from typing import cast
+from typing import Annotated, cast
 
 import msgspec
 from litestar import get, post
 from litestar.di import NamedDependency
-from litestar.params import FromPath, FromQuery
+from litestar.params import FromPath, FromQuery, QueryParameter
 
 from queuedeck.api.views import errors
 from queuedeck.domain.accounts.actor import Actor
 from queuedeck.domain.accounts.permissions import Permission
+from queuedeck.domain.commands.later import seconds_until
 from queuedeck.domain.commands.queries import CommandSeen, find_command
 from queuedeck.domain.commands.service import request_cancel, request_retry
 from queuedeck.domain.projects.access import Access
 from queuedeck.entrance.guards import requires
 from queuedeck.entrance.paths import decode_id
 from queuedeck.entrance.services import Services
+from queuedeck.errors import Invalid
+
+Delay = Annotated[int, QueryParameter(description="Not before so many seconds from now.")]
+NotBefore = Annotated[
+    int | None,
+    QueryParameter(description="Not before this time, in place of `delay_s`. Microseconds, UTC."),
+]
 
 TASK_PATH = "/tasks/{engine:str}/{task_id:str}"
 
@@ -59,7 +67,7 @@ class CommandAnswer(msgspec.Struct, frozen=True):
     guards=[requires(Permission.RETRY)],
     status_code=202,
     summary="Run a task again with its original arguments",
-    responses=errors(409, 503),
+    responses=errors(409, 422, 503),
 )
 async def retry_task(
     services: NamedDependency[Services],
@@ -68,9 +76,12 @@ async def retry_task(
     engine: FromPath[str],
     task_id: FromPath[str],
     key: FromQuery[int | None] = None,
+    delay_s: Delay = 0,
+    at_us: NotBefore = None,
 ) -> CommandAnswer:
+    later_s = delay_wanted(delay_s, at_us, services.clock())
     command = await request_retry(
-        services, access.project, engine, decode_id(task_id), actor, key=key
+        services, access.project, engine, decode_id(task_id), actor, key=key, delay_s=later_s
     )
     return answer(command)
 
@@ -108,6 +119,15 @@ async def show_command(
     command_id: FromPath[str],
 ) -> CommandAnswer:
     return answer(await find_command(services.control, access.project.id, command_id))
+
+
+def delay_wanted(delay_s: int, at_us: int | None, now_us: int) -> int:
+    """Seconds from now, by one of the two. Raises `Invalid`."""
+    if at_us is None:
+        return delay_s
+    if delay_s:
+        raise Invalid("Say either `delay_s` or `at_us`, not both.")
+    return seconds_until(at_us, now_us)
 
 
 def answer(command: CommandSeen) -> CommandAnswer:

@@ -107,8 +107,9 @@ async def submit_task(
     data: JSONBody[SubmissionWanted],
 ) -> CommandAnswer:
     command = await request_submit(
-        services, access.project, data.source, data.task, data.entered(), actor, once=data.once
-    )
+        services, access.project, data.source, data.task, data.entered(services.clock()), actor,
+        once=data.once,
+    )  # fmt: skip
     return answer(command)
 
 

@@ -6,7 +6,7 @@ from litestar import post
 from litestar.di import NamedDependency
 from litestar.params import FromPath, FromQuery, JSONBody
 
-from queuedeck.api.commands import TASK_PATH, CommandAnswer, answer
+from queuedeck.api.commands import TASK_PATH, CommandAnswer, answer, delay_wanted
 from queuedeck.api.views import errors
 from queuedeck.domain.accounts.actor import Actor
 from queuedeck.domain.accounts.permissions import Permission
@@ -35,16 +35,18 @@ class CallWanted(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     """In the engine's own scale."""
     delay_s: int = 0
     """Not before so many seconds from now."""
+    at_us: int | None = None
+    """Not before this time, instead of `delay_s`."""
     once: str = ""
     """The same request sent again with the same text here is carried out once."""
 
-    def entered(self) -> Entered:
+    def entered(self, now_us: int) -> Entered:
         return Entered(
             args=self.args,
             kwargs=self.kwargs,
             queue=self.queue,
             priority=self.priority,
-            delay_s=self.delay_s,
+            delay_s=delay_wanted(self.delay_s, self.at_us, now_us),
         )
 
 
@@ -73,7 +75,7 @@ async def edit_task(
     key: FromQuery[int | None] = None,
 ) -> CommandAnswer:
     command = await request_edit(
-        services, access.project, engine, decode_id(task_id), data.entered(), actor,
+        services, access.project, engine, decode_id(task_id), data.entered(services.clock()), actor,
         key=key, once=data.once,
     )  # fmt: skip
     return answer(command)

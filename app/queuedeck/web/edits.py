@@ -81,8 +81,8 @@ async def create_edit(
     if not problem and not has_errors(form.fields, form.options):
         try:
             await request_edit(
-                services, access.project, engine, task_id, entered(call, sent), identity.actor,
-                key=key, once=form.once,
+                services, access.project, engine, task_id, entered(call, sent, services.clock()),
+                identity.actor, key=key, once=form.once,
             )  # fmt: skip
             url = urls.task(access.project.slug, engine, task_id, key=key)
             return Redirect(url, status_code=303)
@@ -121,7 +121,7 @@ def _form(
     row = task.row
     queues = services.registry.queues(access.project.id, row.source)
     url = f"{urls.task(access.project.slug, row.engine, row.task_id)}/edits?key={row.key}"
-    options = options_of(sent, queues, row.engine, row.queue)
+    options = options_of(sent, queues, row.engine, row.queue, services.clock())
     return call_form(url, fields, options, "Send as a new task", sent.get("once", ""))
 
 

@@ -84,7 +84,9 @@ async def show_submit(
     fields = _fields(chosen, args)
     notes = (HIDDEN,) if any(field.lock for field in fields) else ()
     notes += (GONE,) if is_gone else ()
-    form = _form(access, chosen, fields, before) if chosen.task and chosen.source else None
+    form = None
+    if chosen.task and chosen.source:
+        form = _form(access, chosen, fields, before, services.clock())
     return await _answer(request, services, identity, access, chosen, form, notes)
 
 
@@ -100,13 +102,13 @@ async def create_submission(
     if chosen.source is None or not chosen.task:
         raise Invalid("Choose where to run which task.")
     call, fields = read(fields_of_form(sent, chosen.info), sent, kept=False)
-    form = _form(access, chosen, fields, sent)
+    form = _form(access, chosen, fields, sent, services.clock())
     problem = ""
     if not has_errors(form.fields, form.options):
         try:
             command = await request_submit(
                 services, access.project, chosen.source.source, chosen.task,
-                entered(call, sent), identity.actor, once=form.once,
+                entered(call, sent, services.clock()), identity.actor, once=form.once,
             )  # fmt: skip
             url = urls.submission(access.project.slug, command.id)
             return Redirect(url, status_code=303)
@@ -163,12 +165,16 @@ def _fields(chosen: _Choice, args: bytes) -> tuple[Field, ...]:
 
 
 def _form(
-    access: Access, chosen: _Choice, fields: tuple[Field, ...], sent: Mapping[str, str]
+    access: Access,
+    chosen: _Choice,
+    fields: tuple[Field, ...],
+    sent: Mapping[str, str],
+    now_us: int,
 ) -> CallForm:
     source = chosen.source
     assert source is not None  # noqa: S101 - asked for by both callers
     usual = chosen.info.queue if chosen.info else ""
-    options = options_of(sent, chosen.queues, source.engine, usual)
+    options = options_of(sent, chosen.queues, source.engine, usual, now_us)
     url = urls.submissions(access.project.slug)
     return call_form(url, fields, options, "Run it", sent.get("once", ""))
 

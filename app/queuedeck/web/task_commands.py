@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: AGPL-3.0-only
-"""What is done to one task besides retry and cancel: another queue, another priority, requeue,
-and asking the engine what it knows.
+"""What is done to one task: retry, cancel, another queue, another priority, requeue, and asking
+the engine what it knows.
 """
 
 from typing import Any
@@ -18,6 +18,8 @@ from queuedeck.domain.commands.acts import (
     request_reconcile,
     request_requeue,
 )
+from queuedeck.domain.commands.later import delay_of
+from queuedeck.domain.commands.service import request_cancel, request_retry
 from queuedeck.domain.projects.access import Access
 from queuedeck.entrance.guards import requires
 from queuedeck.entrance.paths import decode_id
@@ -36,6 +38,47 @@ class MoveForm(msgspec.Struct, frozen=True):
 
 class PriorityForm(msgspec.Struct, frozen=True):
     priority: str = ""
+
+
+class RetryForm(msgspec.Struct, frozen=True):
+    later: str = ""
+    """When, or in which time; empty: at once."""
+
+
+@post(TASK_PATH + "/retries", guards=[requires(Permission.RETRY)])
+async def create_retry(
+    request: AnyRequest,
+    services: NamedDependency[Services],
+    actor: NamedDependency[Actor],
+    access: NamedDependency[Access],
+    engine: FromPath[str],
+    task_id: FromPath[str],
+    data: URLEncodedBody[RetryForm],
+    key: FromQuery[int | None] = None,
+) -> Response[Any]:
+    task_id = decode_id(task_id)
+    delay_s = delay_of(data.later, services.clock())
+    command = await request_retry(
+        services, access.project, engine, task_id, actor, key=key, delay_s=delay_s
+    )
+    text = f"Retry of {command.task_name} requested. Its outcome appears on this page."
+    return done(request, urls.task(access.project.slug, engine, task_id, key=key), text, "queued")
+
+
+@post(TASK_PATH + "/cancellations", guards=[requires(Permission.CANCEL)])
+async def create_cancellation(
+    request: AnyRequest,
+    services: NamedDependency[Services],
+    actor: NamedDependency[Actor],
+    access: NamedDependency[Access],
+    engine: FromPath[str],
+    task_id: FromPath[str],
+    key: FromQuery[int | None] = None,
+) -> Response[Any]:
+    task_id = decode_id(task_id)
+    command = await request_cancel(services, access.project, engine, task_id, actor, key=key)
+    text = f"Cancellation of {command.task_name} requested. Its outcome appears on this page."
+    return done(request, urls.task(access.project.slug, engine, task_id, key=key), text, "queued")
 
 
 @post(TASK_PATH + "/moves", guards=[requires(Permission.MOVE)])
@@ -109,4 +152,11 @@ async def create_reconciliation(
     return done(request, urls.task(access.project.slug, engine, task_id, key=key), text, "queued")
 
 
-ROUTES = [create_move, create_priority, create_task_requeue, create_reconciliation]
+ROUTES = [
+    create_retry,
+    create_cancellation,
+    create_move,
+    create_priority,
+    create_task_requeue,
+    create_reconciliation,
+]

@@ -76,3 +76,12 @@ async def test_key_that_the_id_does_not_have_is_not_found(serving, shop, task_id
         answer = await client.post(f"/tasks/celery/{task_id}/{noun}?key=2")
     assert answer.status_code == 404
     assert await asked(serving, shop, task_id) == []
+
+
+async def test_retry_can_be_for_later(serving, shop):
+    at_us = serving.services.clock() + 600_000_000
+    async with program(serving, shop) as client:
+        answer = await client.post(f"/tasks/celery/t-1/retries?at_us={at_us}")
+    assert answer.status_code == 202
+    [command] = await asked(serving, shop, "t-1")
+    assert 590 < command.details.delay_s <= 600

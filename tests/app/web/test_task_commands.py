@@ -145,6 +145,18 @@ async def test_edit_is_sent_with_what_was_hidden_left_in_place(serving, shop):
     assert command.seal_id
 
 
+async def test_retry_later_asks_when_and_is_asked_for_with_it(serving, shop):
+    async with visitor(serving, shop) as ann:
+        page = (await ann.get(path(shop, "t-1"))).text
+        wrong = await press(ann, path(shop, "t-1", "retries"), later="soon")
+        await press(ann, path(shop, "t-1", "retries"), later="30m")
+    assert 'popovertarget="ask-later"' in page
+    assert 'name="later"' in page
+    assert (wrong.status_code, "is no time" in wrong.text) == (422, True)
+    [command] = await asked(serving, shop, "t-1")
+    assert (command.verb, command.details.delay_s) == ("retry", 1_800)
+
+
 async def test_edit_with_mistakes_says_so_at_the_places_and_keeps_what_was_written(serving, shop):
     form = {"arg.0": "eight", "arg.1": "", "arg..region": "", "priority": "high"}
     async with visitor(serving, shop) as ann:

@@ -213,7 +213,7 @@ class Commands:
                 "invalid", f"arq takes `{min(taken)}` for itself: it cannot be an argument."
             )
         options: dict[str, Any] = {"_queue_name": queue}
-        if command.verb != "retry" and details.delay_s > 0:
+        if details.delay_s > 0:
             options["_defer_by"] = timedelta(seconds=details.delay_s)
         pool, loop = self.connection.find()
 

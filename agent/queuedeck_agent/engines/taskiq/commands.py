@@ -49,7 +49,8 @@ class Commands:
         line = self.choose(command)
         original = _opened(line.broker, call)
         args, kwargs = _body(line.broker, original)
-        new_id = self._send(line, command, args, kwargs, dict(original.labels))
+        labels = {**original.labels, **_labels(line, command.details)}
+        new_id = self._send(line, command, args, kwargs, labels)
         return done(command, f"Sent the original call as {new_id}; the broker took it.", new_id)
 
     def edit(self, command: wire.CommandBody, call: bytes) -> wire.CommandDone:

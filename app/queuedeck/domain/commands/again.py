@@ -12,6 +12,7 @@ from sqlalchemy import update
 from queuedeck.domain.agents.registry import AgentSeen
 from queuedeck.domain.commands.delivery import LEASE_US, Claimed, load_calls, slug_of
 from queuedeck.domain.commands.desk import CommandDesk, ResultDesk
+from queuedeck.domain.commands.later import still_due
 from queuedeck.domain.commands.models import OPEN, Command
 from queuedeck.domain.commands.queries import CommandState, seen, visible
 
@@ -47,7 +48,7 @@ async def claim_again(desk: CommandDesk, project_id: int, agent: AgentSeen) -> l
                 .returning(Command.id)
             )
         )
-    return [Claimed(c, slug, sealed.get(c.id, b"")) for c in found if c.id in still]
+    return [Claimed(still_due(c, now), slug, sealed.get(c.id, b"")) for c in found if c.id in still]
 
 
 async def renew_leases(desk: ResultDesk) -> None:

@@ -17,6 +17,7 @@ from queuedeck.domain.accounts.actor import SYSTEM, Actor
 from queuedeck.domain.agents.registry import AgentSeen
 from queuedeck.domain.audit import service as audit
 from queuedeck.domain.commands.desk import CommandDesk, ResultDesk
+from queuedeck.domain.commands.later import still_due
 from queuedeck.domain.commands.models import OPEN, Command
 from queuedeck.domain.commands.queries import CommandSeen, CommandState, seen, visible
 from queuedeck.domain.commands.service import audit_target, publish
@@ -61,7 +62,9 @@ async def claim_for_agent(desk: CommandDesk, project_id: int, agent: AgentSeen) 
         slug = await slug_of(session, project_id)
         claimed = await _claim(session, desk, [c.id for c in candidates], agent.agent_id)
     found = [
-        Claimed(claimed[c.id], slug, sealed.get(c.id, b"")) for c in candidates if c.id in claimed
+        Claimed(still_due(claimed[c.id], desk.clock()), slug, sealed.get(c.id, b""))
+        for c in candidates
+        if c.id in claimed
     ]
     for item in found:
         publish(desk, project_id, item.command)

@@ -18,7 +18,7 @@ PRIORITY = "priority"
 REQUEUE = "requeue"
 RECONCILE = "reconcile"
 SUBMIT = "submit"
-WITH_A_CHOICE = (EDIT, MOVE, PRIORITY)
+WITH_A_CHOICE = (RETRY, EDIT, MOVE, PRIORITY)
 """Verbs that two people may mean differently: the second is told, not given the first one's."""
 WAITING = frozenset({TaskState.SCHEDULED, TaskState.QUEUED, TaskState.RETRYING})
 WITH_SEALED_CALL = (RETRY, EDIT)

@@ -11,6 +11,7 @@ from queuedeck.domain.accounts.actor import Actor
 from queuedeck.domain.audit import service as audit
 from queuedeck.domain.commands import rules
 from queuedeck.domain.commands.desk import CommandDesk, ResultDesk
+from queuedeck.domain.commands.entered import checked_delay
 from queuedeck.domain.commands.models import Command
 from queuedeck.domain.commands.queries import (
     NO_DETAILS,
@@ -38,17 +39,23 @@ async def request_retry(
     by: Actor,
     *,
     key: int | None = None,
+    delay_s: int = 0,
     request_id: str = "",
 ) -> CommandSeen:
-    """Ask an agent to run the task again with its original arguments.
+    """Ask an agent to run the task again with its original arguments, at once or not before so
+    many seconds from now.
 
     The newest that the id has named, or the one with this key. A second request while one is open
     returns that one. Raises `NotFound`, `Conflict` or `NotSupported` with what to do.
     """
     task = await find_task(desk, project, engine, task_id, key)
     refusal = rules.retry_refusal(desk.registry, project.id, task)
-    order = task_order(task, rules.RETRY)
-    command = await request(desk, project, order, by, refusal=refusal, request_id=request_id)
+    details = wire.CommandDetails(delay_s=checked_delay(delay_s)) if delay_s else NO_DETAILS
+    order = task_order(task, rules.RETRY, details)
+    told: dict[str, object] = {"delay_s": delay_s} if delay_s else {}
+    command = await request(
+        desk, project, order, by, refusal=refusal, told=told, request_id=request_id
+    )
     desk.commands_changed(project.id)
     return command
 

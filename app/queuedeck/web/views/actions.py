@@ -6,6 +6,7 @@ import msgspec
 from queuedeck.domain.accounts.permissions import Permission, Role, allows
 from queuedeck.domain.agents.registry import AgentRegistry
 from queuedeck.domain.commands import rules
+from queuedeck.domain.commands.later import EXAMPLES
 from queuedeck.errors import QueuedeckError
 from queuedeck.history.records import FINAL_STATES, TaskDetail, TaskState
 from queuedeck.web import urls
@@ -107,8 +108,16 @@ def task_actions(
         registry=registry,
         commands=commands,
     )
-    more = (_edit(page), _again(page), _move(page), _priority(page), _requeue(page), _ask(page))
-    asks = _terminate_ask(page) + _move_ask(page) + _priority_ask(page)
+    more = (
+        _later(page),
+        _edit(page),
+        _again(page),
+        _move(page),
+        _priority(page),
+        _requeue(page),
+        _ask(page),
+    )
+    asks = _terminate_ask(page) + _later_ask(page) + _move_ask(page) + _priority_ask(page)
     open_to = {one.opens for one in (_cancel(page), *more) if not one.why_not}
     return TaskActions(
         (_cancel(page), _retry(page)), more, tuple(ask for ask in asks if ask.id in open_to)
@@ -125,6 +134,18 @@ def _retry(page: _Page) -> Action:
         + page.said(rules.RETRY, ""),
         why_not=page.why_not(rules.RETRY, Permission.RETRY, "A retry is under way."),
         primary=page.detail.row.state in _WORTH_A_RETRY,
+    )
+
+
+def _later(page: _Page) -> Action:
+    return Action(
+        label="Retry later",
+        key="later",
+        icon="scheduled",
+        url=page.url("retries"),
+        hint=f"The same, but {page.engine} holds it back until a time of your choice",
+        why_not=page.why_not(rules.RETRY, Permission.RETRY, "A retry is under way."),
+        opens="ask-later",
     )
 
 
@@ -232,6 +253,25 @@ def _terminate_ask(page: _Page) -> tuple[Ask, ...]:
             button="Terminate it",
             icon="cancelled",
             risky=True,
+        ),
+    )
+
+
+def _later_ask(page: _Page) -> tuple[Ask, ...]:
+    return (
+        Ask(
+            id="ask-later",
+            title="Retry later",
+            text=f"{page.engine} gets a new task with the original arguments, which does not start "
+            "before this time. Where its broker cannot hold a task back, nothing is sent, and the "
+            "outcome says so.",
+            url=page.url("retries"),
+            button="Retry it then",
+            icon="scheduled",
+            field="later",
+            label="In which time, or when?",
+            hint=f"For example {EXAMPLES}.",
+            choices=("5m", "30m", "1h", "6h", "1d"),
         ),
     )
 

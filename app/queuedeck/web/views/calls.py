@@ -7,11 +7,11 @@ import msgspec
 
 from queuedeck.domain.commands.entered import (
     Entered,
-    checked_delay,
     checked_priority,
     checked_queue,
 )
 from queuedeck.domain.commands.known import KnownSource
+from queuedeck.domain.commands.later import EXAMPLES, delay_of
 from queuedeck.errors import Invalid
 from queuedeck.history.records import TaskDetail
 from queuedeck.ids import new_id
@@ -79,7 +79,7 @@ class SubmitView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def options_of(
-    form: Mapping[str, str], queues: tuple[str, ...], engine: str, queue: str
+    form: Mapping[str, str], queues: tuple[str, ...], engine: str, queue: str, now_us: int
 ) -> tuple[Option, ...]:
     """Queue, priority and delay as they were filled in, with what is wrong with each."""
     left = f"Left empty: {queue}." if queue else "Left empty: where the application sends it."
@@ -103,16 +103,15 @@ def options_of(
         ),
         Option(
             name="delay_s",
-            label="Not before, in seconds from now",
+            label="Not before",
             text=form.get("delay_s", ""),
-            hint="Left empty: at once.",
-            error=_wrong(lambda: checked_delay(_number(form, "delay_s"))),
-            is_number=True,
+            hint=f"Left empty: at once. Seconds, or {EXAMPLES}.",
+            error=_wrong(lambda: delay_of(form.get("delay_s", ""), now_us)),
         ),
     )
 
 
-def entered(call: Call, form: Mapping[str, str]) -> Entered:
+def entered(call: Call, form: Mapping[str, str], now_us: int) -> Entered:
     """What the use-case takes; the options must have been found without error."""
     has_priority = bool(form.get("priority", "").strip())
     return Entered(
@@ -120,7 +119,7 @@ def entered(call: Call, form: Mapping[str, str]) -> Entered:
         kwargs=call.kwargs,
         queue=form.get("queue", ""),
         priority=_number(form, "priority") if has_priority else None,
-        delay_s=_number(form, "delay_s"),
+        delay_s=delay_of(form.get("delay_s", ""), now_us),
     )
 
 
