@@ -20,6 +20,15 @@ from queuedeck_agent.engines import versions
 from queuedeck_agent.errors import CommandRefused
 from queuedeck_agent.guard import note
 from queuedeck_agent.journal import Journal, unfinished
+from queuedeck_agent.outcomes import (
+    LARGEST_OUTCOME_BYTES,
+    decoded,
+    failed,
+    one_line,
+    said,
+    shortened,
+    unknown,
+)
 from queuedeck_agent.trust import Trust, Verifier, is_command_id
 
 if TYPE_CHECKING:
@@ -34,8 +43,6 @@ MOST_COMMANDS = 20_000
 """Of one connection; then another one is made, whose nonce no old command has."""
 REMEMBERED = MOST_COMMANDS + WAITING_COMMANDS
 """Ids kept against replay. Those of the present connection are always among them."""
-LARGEST_OUTCOME_BYTES = 120 << 10
-"""A little less than a record of a lane may have."""
 LOGGED_A_MINUTE = 20
 """Refusals in the host's log; what a server sends must not fill it."""
 STOP_S = 0.5
@@ -100,8 +107,8 @@ class Runner:
         if folder is None:
             return
         for command_id, result in unfinished(folder):
-            event = _decoded(result)
-            self._agent.recorder.emit(event or _unknown(command_id))
+            event = decoded(result)
+            self._agent.recorder.emit(event or unknown(command_id))
 
     def stop(self) -> None:
         """Lets the running command end, takes no further one and says so of those that wait."""
@@ -141,13 +148,13 @@ class Runner:
             self._check(body, order)
             self._present_journal().begin(body.command_id)
         except CommandRefused as refusal:
-            self._complain(f"{_said(body)}: refused. {_line(refusal.message)}")
-            self._agent.recorder.emit(_failed(body.command_id, refusal.code, refusal.message))
+            self._complain(f"{said(body)}: refused. {one_line(refusal.message)}")
+            self._agent.recorder.emit(failed(body.command_id, refusal.code, refusal.message))
             return
         except OSError as error:
             why = f"The host could not write its journal ({error}), so nothing was done."
-            self._complain(f"{_said(body)}: refused. {why}")
-            self._agent.recorder.emit(_failed(body.command_id, "error", why))
+            self._complain(f"{said(body)}: refused. {why}")
+            self._agent.recorder.emit(failed(body.command_id, "error", why))
             return
         self._finish(body.command_id, self._outcome(body))
 
@@ -198,11 +205,11 @@ class Runner:
         try:
             done = self._execute(body)
         except CommandRefused as refusal:
-            return _failed(body.command_id, refusal.code, refusal.message)
+            return failed(body.command_id, refusal.code, refusal.message)
         except BaseException as error:  # noqa: BLE001 - whatever the engine raised is the answer
             why = f"{type(error).__name__}: {error}"[:500]
-            return _failed(body.command_id, "error", f"The engine could not do it. {why}")
-        log.info("%s: %s", _said(body), _line(done.effect) or "done")
+            return failed(body.command_id, "error", f"The engine could not do it. {why}")
+        log.info("%s: %s", said(body), one_line(done.effect) or "done")
         return done
 
     def _execute(self, body: wire.CommandBody) -> wire.CommandDone:
@@ -239,7 +246,7 @@ class Runner:
     def _finish(self, command_id: str, outcome: wire.Event) -> None:
         encoded = wire.encode(outcome)
         if len(encoded) > LARGEST_OUTCOME_BYTES:
-            outcome = _shortened(outcome)
+            outcome = shortened(outcome)
             encoded = wire.encode(outcome)
         with contextlib.suppress(OSError):
             self._present_journal().result(command_id, encoded)
@@ -255,7 +262,7 @@ class Runner:
             body = wire.decode_command_body(order.command.body)
             is_ours = body.agent_id == self._agent.family and is_command_id(body.command_id)
             if is_ours and self._is_first(body.command_id, order.trust):
-                self._agent.recorder.emit(_failed(body.command_id, code, message))
+                self._agent.recorder.emit(failed(body.command_id, code, message))
 
     def _complain(self, text: str) -> None:
         """Into the host's log, so many times a minute at most."""
@@ -267,43 +274,3 @@ class Runner:
             last = len(self._logged) == LOGGED_A_MINUTE
             more = " Further ones of this minute are not logged." if last else ""
             log.warning("%s%s", text, more)
-
-
-def _said(body: wire.CommandBody) -> str:
-    about = f"task {body.task_id} ({body.task_name})" if body.task_id else body.task_name
-    what = _line(about or body.queue or body.details.worker) or "this worker"
-    return f"{_line(body.verb)} of {what}, asked for by {_line(body.actor) or 'the server'}"
-
-
-def _line(text: str) -> str:
-    """One line, whatever a server sends: it writes none of its own into the host's log."""
-    short = text[:300]
-    return "".join(char if char.isprintable() else " " for char in short)
-
-
-def _failed(command_id: str, code: str, message: str) -> wire.CommandFailed:
-    return wire.CommandFailed(time.time_ns() // 1_000, command_id, code, message[:2_000])
-
-
-def _unknown(command_id: str) -> wire.CommandFailed:
-    return _failed(
-        command_id,
-        "unknown",
-        "The process stopped while it carried this out, so nobody knows whether it took effect. "
-        "Nothing is repeated by itself: look at the task, then decide.",
-    )
-
-
-def _shortened(outcome: wire.Event) -> wire.Event:
-    """What a lane can hold. A longer record would be dropped, and nobody told of the outcome."""
-    if isinstance(outcome, wire.CommandDone):
-        effect = f"{outcome.effect[:2_000]} What was found is too large to be shown."
-        return msgspec.structs.replace(outcome, effect=effect, found=b"")
-    return outcome
-
-
-def _decoded(result: bytes) -> wire.Event | None:
-    try:
-        return wire.decode_event(result) if result else None
-    except msgspec.DecodeError:
-        return None

@@ -11,7 +11,7 @@ from queuedeck_agent import wire
 from queuedeck_agent.engines import commands
 from queuedeck_agent.engines.commands import Found
 from queuedeck_agent.errors import CommandRefused
-from queuedeck_agent.runner import LARGEST_OUTCOME_BYTES
+from queuedeck_agent.outcomes import LARGEST_OUTCOME_BYTES
 
 BODY = wire.CommandBody("1" * 32, "a", b"", "p", "peek", "s", "", "", 60, queue="mail")
 
