@@ -87,6 +87,8 @@ class Agent:
         self.checkpoint = ""
         self._link: Link | None = None
         self._link_pid = 0
+        if config.logs:
+            self._follow_logs(config.logs)
         forks.follow(self)
 
     def register(self, engine: "Engine") -> None:
@@ -164,6 +166,11 @@ class Agent:
         """What each adapter says; one that fails is left out, and counted."""
         infos = (contained(_info_of)(engine) for engine in self.engines)
         return tuple(info for info in infos if info is not None)
+
+    def _follow_logs(self, level: str) -> None:
+        from queuedeck_agent.logs import Logs
+
+        Logs(self.recorder.extras, getattr(logging, level.upper())).follow()
 
     def _ships_through_parent(self) -> bool:
         """Whether another process of this family has the link. Memory is not shared, a disk is."""

@@ -130,12 +130,16 @@ def text(value: str, limit: int = MAX_MESSAGE) -> str:
 
 def traceback(value: str) -> str:
     """A formatted traceback: its beginning and its end, which says most, redacted."""
-    whole = MAX_TRACEBACK_HEAD + MAX_TRACEBACK_TAIL
-    if len(value) <= whole:
+    return ends_of(value, MAX_TRACEBACK_HEAD, MAX_TRACEBACK_TAIL)
+
+
+def ends_of(value: str, first: int, last: int) -> str:
+    """So many characters of a text's beginning and end, redacted, and how many are left out."""
+    if len(value) <= first + last:
         return encodable(redact.redact_text(value))
-    head = redact.redact_text(value[: MAX_TRACEBACK_HEAD + OVERLAP])[:MAX_TRACEBACK_HEAD]
-    tail = redact.redact_text(value[-MAX_TRACEBACK_TAIL - OVERLAP :])[-MAX_TRACEBACK_TAIL:]
-    return encodable(f"{head}\n... [{len(value) - whole} characters left out]\n{tail}")
+    head = redact.redact_text(value[: first + OVERLAP])[:first]
+    tail = redact.redact_text(value[-last - OVERLAP :])[-last:]
+    return encodable(f"{head}\n... [{len(value) - first - last} characters left out]\n{tail}")
 
 
 def exception_name(error: BaseException) -> str:

@@ -15,6 +15,7 @@ from queuedeck_agent.overrides import parse as parse_redaction
 
 DEFAULT_ALLOW = ("observe", "retry", "cancel", "pause")
 KNOWN_WORDS = frozenset(wire.VERBS.values()) | {"schedule"}
+LOG_LEVELS = ("debug", "info", "warning", "error")
 DEFAULT_SPOOL_BYTES = 256 << 20
 LEAST_SPOOL_BYTES = 1 << 20
 
@@ -44,6 +45,9 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     """QUEUEDECK_CAPTURE_ARGS: 0 keeps arguments (redacted and sealed) out of the events."""
     capture_results: bool = True
     """QUEUEDECK_CAPTURE_RESULTS: 0 keeps return values out of the events."""
+    logs: str = ""
+    """QUEUEDECK_LOGS: `debug`, `info`, `warning` or `error` records what tasks log from that level
+    on; off by default."""
     redact: Redaction = Redaction()
     """QUEUEDECK_REDACT: further key names to hide, and places in the calls of single tasks."""
     warnings: tuple[str, ...] = ()
@@ -98,6 +102,7 @@ def from_env(env: Mapping[str, str] | None = None) -> Config:
         release=env.get("QUEUEDECK_RELEASE", "").strip()[:100],
         capture_args=_flag(env, "QUEUEDECK_CAPTURE_ARGS", True),
         capture_results=_flag(env, "QUEUEDECK_CAPTURE_RESULTS", True),
+        logs=_level(env, warnings),
         redact=redaction,
         warnings=tuple(warnings),
     )
@@ -124,6 +129,17 @@ def _allow(env: Mapping[str, str], warnings: list[str]) -> tuple[str, ...]:
         known = ", ".join(sorted(KNOWN_WORDS))
         warnings.append(f"QUEUEDECK_ALLOW: {', '.join(unknown)} means nothing; known are {known}.")
     return tuple(verb for verb in verbs if verb in KNOWN_WORDS)
+
+
+def _level(env: Mapping[str, str], warnings: list[str]) -> str:
+    level = env.get("QUEUEDECK_LOGS", "").strip().lower()
+    if level in ("", "0", "false", "no", "off"):
+        return ""
+    if level not in LOG_LEVELS:
+        known = ", ".join(LOG_LEVELS)
+        warnings.append(f"QUEUEDECK_LOGS: {level} means nothing; known are {known} and off.")
+        return ""
+    return level
 
 
 def _names(text: str) -> tuple[str, ...]:

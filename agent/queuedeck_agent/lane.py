@@ -24,8 +24,9 @@ LARGEST_RECORD_BYTES = 128 << 10
 LOOK_AGAIN_S = 0.25
 """How long a full spool is taken to be full, before anyone measures it again."""
 
-Room = Callable[[], tuple[int, int]]
-"""By how many bytes the spool may grow: for anything, and for what is dropped last."""
+Room = Callable[[], tuple[int, int, int]]
+"""By how many bytes the spool may grow: for anything but extras, for what is dropped last, and for
+extras."""
 
 
 class Lane:
@@ -41,6 +42,9 @@ class Lane:
         self._full_until = [0.0, 0.0]
         """Until when there is no room: for anything, and for what is dropped last."""
         self._measure_at = 0.0
+        self._extras_at = 0.0
+        """When the room for extras is measured next."""
+        self._takes_extras = True
         self._plain = True
         """Anything may be written here; else the segment is reserved for what is dropped last."""
         self._leaving: Segment | None = None
@@ -58,6 +62,15 @@ class Lane:
         return (self._plain and self._segment.append(payload)) or self._append_elsewhere(
             payload, kind
         )
+
+    def append_extra(self, payload: bytes, kind: int) -> int:
+        """The same for what must not take room from states: none is left when the spool is half
+        full."""
+        now = time.monotonic()
+        if now >= self._extras_at:
+            self._extras_at = now + LOOK_AGAIN_S
+            self._takes_extras = self._room()[2] > 0
+        return self.append(payload, kind) if self._takes_extras else self._drop(kind)
 
     def ends_with(self, payload: bytes) -> bool:
         """Whether this is the newest record: asked when an append was interrupted."""
@@ -130,7 +143,7 @@ class Lane:
         if now < self._full_until[urgent]:
             return False
         need = HEADER_BYTES + RECORD_OVERHEAD + payload_bytes + LOSS_ROOM_BYTES
-        relaxed, urgently = self._room()
+        relaxed, urgently, _ = self._room()
         free = relaxed if relaxed >= need or not urgent else urgently
         self._leaving, self._plain = self._segment, False
         segment = self._next_segment(need, free)

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """What is given up when the spool is full, in which order, and how it is counted.
 
-While events arrive: everything but failures and command results, once the spool is nearly full;
-those too when it is full. Meanwhile the link thins what waits: whole stories of tasks that
-succeeded go first. Each drop is told by a `Loss`, so that received + lost = produced.
+While events arrive: extras (progress, tags, log lines, traces) once the spool is half full;
+everything but failures and command results, once it is nearly full; those too when it is full.
+Meanwhile the link thins what waits: extras, and whole stories of tasks that succeeded, go first.
+Each drop is told by a `Loss`, so that received + lost = produced.
 """
 
 import time
@@ -28,6 +29,10 @@ KINDS = (
     "command-done",
     "command-failed",
     "other",
+    "task-progressed",
+    "task-tagged",
+    "task-logged",
+    "task-traced",
 )
 """Counters in the segment's header are in this order: append only."""
 
@@ -44,13 +49,20 @@ KIND_OF: dict[type[wire.Event], int] = {
     wire.Loss: 9,
     wire.CommandDone: 10,
     wire.CommandFailed: 11,
+    wire.TaskProgressed: 13,
+    wire.TaskTagged: 14,
+    wire.TaskLogged: 15,
+    wire.TaskTraced: 16,
 }
 OTHER = 12
+"""Kinds above this one are extras: they make room for everything else."""
 
-DROPPED_FIRST = frozenset((1, 2, 3, 4, OTHER))
+_EXTRAS = frozenset((13, 14, 15, 16))
+DROPPED_FIRST = frozenset((1, 2, 3, 4, OTHER)) | _EXTRAS
 """Kinds that make room for the rest: what a task that succeeds leaves behind."""
 
 _STORY = frozenset(KINDS[kind] for kind in (1, 2, 3, 4))
+_EXTRA_TAGS = frozenset(KINDS[kind] for kind in _EXTRAS)
 
 
 def is_dropped_first(kind: int) -> bool:
@@ -82,7 +94,8 @@ _label = msgspec.msgpack.Decoder(_Label).decode
 
 
 def thin(records: Iterable[tuple[int, bytes]]) -> list[tuple[int, bytes]]:
-    """The same records without the stories of tasks that succeeded here; `Loss` in their place.
+    """The same records without extras and without the stories of tasks that succeeded here; `Loss`
+    in their place.
 
     Numbers stay: a `Loss` has the number of the last record that it stands for.
     """
@@ -97,7 +110,7 @@ def thin(records: Iterable[tuple[int, bytes]]) -> list[tuple[int, bytes]]:
     last = 0
     for number, payload, label in labelled:
         story = (bytes(label.source), bytes(label.task_id))
-        if label.kind in _STORY and story in succeeded:
+        if label.kind in _EXTRA_TAGS or (label.kind in _STORY and story in succeeded):
             gone[label.kind] += 1
             last = number
             continue

@@ -14,6 +14,7 @@ from threading import get_ident
 from types import FrameType
 
 from queuedeck_agent import forks, wire
+from queuedeck_agent.extras import TRACER, Extras
 from queuedeck_agent.guard import contained, is_hosts, note
 from queuedeck_agent.lane import Lane
 from queuedeck_agent.loans import Loans
@@ -21,6 +22,7 @@ from queuedeck_agent.loss import KIND_OF, OTHER
 from queuedeck_agent.spool import Spool
 
 _encode = wire.encode
+_modules = sys.modules
 _EMIT = f"{__name__}.Recorder.emit"
 
 MOST_WAITING = 10_000
@@ -39,6 +41,7 @@ class Recorder:
         self.hook_us: deque[int] = deque(maxlen=500)
         """Durations of hooks, as adapters sample them."""
         self._on_private_memory = on_private_memory
+        self.extras = Extras(self.emit)
         self._sources: dict[str, bytes] = {}
         self._pid = getpid()
         self._mark = forks.new_mark()
@@ -54,6 +57,8 @@ class Recorder:
     def emit(self, event: wire.Event) -> None:
         """Records one event. Whole or not at all, whatever is raised into it."""
         try:
+            if self.extras.open or TRACER in _modules:
+                self.extras.before(event)
             payload = _encode(event)
             if not self._mark[0]:
                 self.abandon()  # a fork in C, which runs no hooks of Python
@@ -110,6 +115,7 @@ class Recorder:
         self._waiting = deque()
         self._begun = None
         self._turn = {}
+        self.extras.forget()
         self.spool.forget_memory()
         if lane is not None:
             lane.abandon()
@@ -129,7 +135,8 @@ class Recorder:
                     record = waiting[0]
                     if self._begun is None or not self._was_written(lane, record):
                         self._begun = (record, self._last, lane.dropped)
-                        self._last = lane.append(record[0], record[1]) or lane.last
+                        append = lane.append if record[1] <= OTHER else lane.append_extra
+                        self._last = append(record[0], record[1]) or lane.last
                     waiting.popleft()
                     self._begun = None
             finally:

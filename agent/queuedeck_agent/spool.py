@@ -25,6 +25,8 @@ SHARED_MEMORY_BYTES = 8 << 20
 MEMORY_BYTES = 1 << 20
 RESERVED_PART = 8
 """One part in so many is kept for failures and command results."""
+EXTRAS_PART = 2
+"""One part in so many is kept for all but extras: a flood of log lines costs no state."""
 
 
 class Unusable(Exception):
@@ -171,9 +173,9 @@ class Spool:
     def _sign(self, lock: int) -> None:
         os.pwrite(lock, f"{system.boot_id()} {self.family}".encode(), 0)
 
-    def _room(self) -> tuple[int, int]:
+    def _room(self) -> tuple[int, int, int]:
         free = self.limit - self.used_bytes()
-        return free - self.limit // RESERVED_PART, free
+        return free - self.limit // RESERVED_PART, free, free - self.limit // EXTRAS_PART
 
     def warn(self, why: str) -> None:
         """Says once that events are not on disk."""

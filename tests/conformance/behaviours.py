@@ -260,6 +260,48 @@ def test_huge_arguments(worker: Harness) -> None:
     worker.event(wire.TaskSucceeded, task_id)
 
 
+def test_progress(worker: Harness) -> None:
+    """Progress that the task reports: the first and the last value, in between one a second"""
+    task_id = worker.send(call("reports", key()))
+    done = worker.event(wire.TaskSucceeded, task_id)
+    told = worker.events(wire.TaskProgressed, task_id)
+    assert (told[0].current, told[-1].current, told[-1].total) == (1, 200, 200)
+    assert len(told) <= 3 + done.run_us // 1_000_000
+    assert told[-1].message == "step 200, password=[redacted: secret]"
+    order = [type(one) for one in worker.events(wire.TaskEvent, task_id)]
+    assert order.index(wire.TaskStarted) < order.index(wire.TaskProgressed)
+    assert order[-1] is wire.TaskSucceeded
+
+
+def test_tags(worker: Harness) -> None:
+    """Tags that the task puts on itself"""
+    name = key()
+    task_id = worker.send(call("reports", name))
+    worker.event(wire.TaskSucceeded, task_id)
+    assert worker.event(wire.TaskTagged, task_id).tags == (f"about-{name}", "demo")
+
+
+def test_log_lines(fresh: Fresh) -> None:
+    """Log lines of the running task, where the host wants them: redacted, of the wanted level"""
+    worker = fresh(QUEUEDECK_LOGS="info").start()
+    name = key()
+    task_id = worker.send(call("reports", name))
+    worker.event(wire.TaskSucceeded, task_id)
+    told = worker.events(wire.TaskLogged, task_id)
+    lines = [line for one in told for line in one.lines if line.logger == "app.reports"]
+    assert [line.text for line in lines[:2]] == [
+        f"begun by {name}",
+        "went on with password=[redacted: secret]",
+    ]
+    assert [line.level for line in lines] == [20, 30, 40]
+    assert lines[2].text.startswith("stumbled\nTraceback")
+    assert "KeyError: 'lost it'" in lines[2].text
+    assert told[0].attempt == 1
+    quiet = worker.send(call("add", 1, 2))
+    worker.event(wire.TaskSucceeded, quiet)
+    assert not worker.events(wire.TaskLogged, quiet)
+
+
 def test_linked_to_its_parent(worker: Harness) -> None:
     """Links: a task that another one sends is tied to it"""
     parent = worker.send(call("sends_another"))

@@ -24,6 +24,7 @@ for one in (
     tasks.fail,
     tasks.sleep,
     tasks.leaves,
+    tasks.reports,
 ):
     app.task(name=f"{PLACE}.{one.__name__}")(one)
 

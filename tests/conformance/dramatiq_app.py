@@ -12,7 +12,7 @@ from dramatiq.results.backends import RedisBackend
 from tests.conformance import tasks
 
 PREFIX = "tests.conformance.tasks."
-NAMES = ("add", "note", "digest", "login", "fail", "again", "sleep", "leaves")
+NAMES = ("add", "note", "digest", "login", "fail", "again", "sleep", "leaves", "reports")
 
 results = RedisBackend(url=tasks.BROKER, namespace=f"{tasks.QUEUE}-results")
 ON_RABBITMQ = tasks.QUEUES.startswith("amqp")

@@ -14,7 +14,7 @@ def application(queue: str) -> Any:
     """A Huey queue is an instance of its own."""
     made = RedisHuey(queue, url=tasks.BROKER)
     # Named here: where taskiq shares the process, it has renamed the functions that it took.
-    for name in ("add", "note", "digest", "login", "fail", "sleep", "leaves"):
+    for name in ("add", "note", "digest", "login", "fail", "sleep", "leaves", "reports"):
         made.task(name=name)(getattr(tasks, name))
     made.task(name="again", retries=1, retry_delay=1)(tasks.again)
 

@@ -15,7 +15,7 @@ from taskiq_redis import ListQueueBroker, RedisAsyncResultBackend  # isort: skip
 
 PREFIX = "tests.conformance.tasks."
 OTHER_QUEUE = os.environ.get("TEST_OTHER_QUEUE", "")
-NAMES = ("add", "note", "digest", "login", "fail", "again", "leaves")
+NAMES = ("add", "note", "digest", "login", "fail", "again", "leaves", "reports")
 
 
 def make(queue: str) -> ListQueueBroker:

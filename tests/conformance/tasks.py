@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: AGPL-3.0-only
 """What the tasks of every engine do. They write down what happened, in the broker: the truth that
-the agent's events are compared with. Nothing of ours is imported.
+the agent's events are compared with. Nothing of ours is imported but where a task reports.
 """
 
 import hashlib
+import logging
 import os
 import time
 from typing import Any
@@ -68,3 +69,22 @@ def sleep(key: str, seconds: float) -> str:
 
 def leaves() -> None:
     raise SystemExit(3)
+
+
+def reports(key: str) -> str:
+    """Says how far it is, puts tags on itself, and writes log lines."""
+    import queuedeck_agent
+
+    log = logging.getLogger("app.reports")
+    log.setLevel(logging.DEBUG)
+    queuedeck_agent.tag(f"about-{key}", "demo", "demo", "x" * 65)
+    for step in range(1, 201):
+        queuedeck_agent.progress(step, 200, f"step {step}, password=hunter2-and-more")
+    log.debug("not wanted")
+    log.info("begun by %s", key)
+    log.warning("went on with password=hunter2-and-more")
+    try:
+        raise KeyError("lost it")
+    except KeyError:
+        log.exception("stumbled")
+    return key

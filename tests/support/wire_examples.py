@@ -109,6 +109,12 @@ EVENTS: list[wire.AnyEvent] = [
     wire.Loss(AT, 7, {"task-received": 3, "task-succeeded": 4}, "folder read-only"),
     msgspec.structs.replace(FIRST_DONE, affected=3, found=b'{"state":"queued","where":"mail"}'),
     wire.CommandFailed(AT, COMMAND, "refused", "This host does not allow retry."),
+    wire.TaskProgressed(AT, SOURCE, TASK, 1, 3.0, 12.5, "mails"),
+    wire.TaskTagged(AT, SOURCE, TASK, 1, ("customer-42", "vip")),
+    wire.TaskLogged(
+        AT, SOURCE, TASK, 1, 5, (wire.LogLine(AT, 30, "app.mail", "the server is slow"),), 7
+    ),
+    wire.TaskTraced(AT, SOURCE, TASK, 1, "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"),
 ]
 
 FIRST_PUBLISHED_FILE = GOLDEN / "task-published.msgpack"

@@ -146,6 +146,53 @@ class TaskLost(TaskEvent, frozen=True, array_like=True, tag="task-lost"):
     worker: str = ""
 
 
+class TaskProgressed(TaskEvent, frozen=True, array_like=True, tag="task-progressed"):
+    """How far a running attempt is, as its own code says. Like the three below it is an extra: it
+    says nothing about the state."""
+
+    current: float
+    total: float = -1.0
+    """-1: not known."""
+    message: str = ""
+    """Redacted and capped."""
+
+
+class TaskTagged(TaskEvent, frozen=True, array_like=True, tag="task-tagged"):
+    """The task's own code has put tags on it. They add up, over all attempts."""
+
+    tags: tuple[str, ...]
+
+
+class LogLine(msgspec.Struct, frozen=True, array_like=True):
+    """One call of a logger while the attempt ran, in its thread or context."""
+
+    at_us: int
+    level: int
+    """As Python's logging has it: 10 debug, 20 info, 30 warning, 40 error, 50 critical."""
+    logger: str
+    text: str
+    """Redacted and capped; the traceback, if there is one, stands below the message."""
+
+
+class TaskLogged(TaskEvent, frozen=True, array_like=True, tag="task-logged"):
+    """Lines of the log of a running attempt, oldest first."""
+
+    first: int
+    """Number of the first line in this run of the attempt, from 1; they count on from there."""
+    lines: tuple[LogLine, ...] = ()
+    left_out: int = 0
+    """So many lines of this run did not fit its limits: told once, when it ends."""
+
+
+class TaskTraced(TaskEvent, frozen=True, array_like=True, tag="task-traced"):
+    """The attempt runs inside of a span of OpenTelemetry."""
+
+    trace_id: str
+    """32 hex digits."""
+    span_id: str = ""
+    """16 hex digits."""
+
+
 class Loss(Event, frozen=True, array_like=True, tag="loss"):
     """Stands in a lane for `count` records that had to be dropped; its own number is the last."""
 
@@ -194,6 +241,10 @@ AnyEvent = (
     | Loss
     | CommandDone
     | CommandFailed
+    | TaskProgressed
+    | TaskTagged
+    | TaskLogged
+    | TaskTraced
 )
 
 

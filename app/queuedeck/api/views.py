@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 from litestar.openapi.datastructures import ResponseSpec
 
-from queuedeck.history.records import Attempt, TaskDetail, TaskRow, TimelineEntry
+from queuedeck.history.records import Attempt, Progress, TaskDetail, TaskRow, TimelineEntry
 
 
 class Place(msgspec.Struct, frozen=True):
@@ -81,6 +81,10 @@ class TaskSummary(msgspec.Struct, frozen=True, kw_only=True):
     cancel_requested: bool
     retry_of: str
     retried_as: str
+    tags: tuple[str, ...]
+    """What the task's own code put on it."""
+    progress: Progress | None
+    """What the task's own code told last; null when it never did."""
 
 
 class TaskList(msgspec.Struct, frozen=True):

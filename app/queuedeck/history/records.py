@@ -99,6 +99,10 @@ class TaskFilter(msgspec.Struct, frozen=True, kw_only=True):
     groups: tuple[str, ...] = ()
     """Fingerprints of failure groups, 16 hex digits: that of the newest failed attempt."""
     releases: tuple[str, ...] = ()
+    tags: tuple[str, ...] = ()
+    """What tasks' own code put on them, or patterns with `*`."""
+    traces: tuple[str, ...] = ()
+    """Ids of OpenTelemetry's traces."""
     ids: tuple[str, ...] = ()
     roots: tuple[str, ...] = ()
     """Ids of first tasks of workflows; the first task itself is found too."""
@@ -119,6 +123,8 @@ class TaskFilter(msgspec.Struct, frozen=True, kw_only=True):
     not_errors: tuple[str, ...] = ()
     not_groups: tuple[str, ...] = ()
     not_releases: tuple[str, ...] = ()
+    not_tags: tuple[str, ...] = ()
+    not_traces: tuple[str, ...] = ()
     not_ids: tuple[str, ...] = ()
     not_roots: tuple[str, ...] = ()
     not_waits: tuple[Between, ...] = ()
@@ -129,6 +135,27 @@ class TaskFilter(msgspec.Struct, frozen=True, kw_only=True):
     texts: tuple[str, ...] = ()
     """Part of a task name, the beginning of an id, or of a word in arguments or errors."""
     not_texts: tuple[str, ...] = ()
+
+
+class Progress(msgspec.Struct, frozen=True, kw_only=True):
+    """How far a task is, as its own code has told last."""
+
+    attempt: int
+    at_us: int
+    current: float
+    total: float | None
+    """None: not known."""
+    message: str
+
+
+class LoggedLine(msgspec.Struct, frozen=True, kw_only=True):
+    """What a logger wrote while the attempt ran."""
+
+    at_us: int
+    level: int
+    """10 debug, 20 info, 30 warning, 40 error, 50 critical."""
+    logger: str
+    text: str
 
 
 class TaskRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -171,6 +198,8 @@ class TaskRow(msgspec.Struct, frozen=True, kw_only=True):
     cancel_requested: bool
     retry_of: str
     retried_as: str
+    tags: tuple[str, ...] = ()
+    progress: Progress | None = None
 
 
 class Attempt(msgspec.Struct, frozen=True, kw_only=True):
@@ -189,6 +218,11 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True):
     """More than 1: the broker delivered the same attempt again."""
     conflicting: bool
     """Two different outcomes were reported for this attempt; the state rules chose one."""
+    trace_id: str = ""
+    lines: tuple[LoggedLine, ...] = ()
+    """Of the log, oldest first."""
+    lines_left_out: int = 0
+    """Lines beyond the limits of agent and server."""
 
 
 class TimelineEntry(msgspec.Struct, frozen=True, kw_only=True):

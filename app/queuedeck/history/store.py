@@ -62,8 +62,8 @@ class History(Protocol):
         ...
 
     async def facets(self, project_id: int, question: TaskFilter) -> Facets:
-        """How many tasks match, by state, task, queue, engine, worker and error: each without what
-        the question itself asks of it. Counts the newest matches within a budget, and says so.
+        """How many tasks match, by state, task, queue, engine, worker, error and tag: each without
+        what the question itself asks of it. Counts the newest matches within a budget, and says so.
         """
         ...
 

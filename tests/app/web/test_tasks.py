@@ -273,3 +273,44 @@ async def test_two_outcomes_of_one_attempt_are_said(serving, project, ann):
     await record(serving, project, *a_failed_task(), end)
     page = (await ann.get(f"/p/{project.slug}/tasks/celery/t-1")).text
     assert "Two different outcomes were reported" in page
+
+
+def _says(*events):
+    return [kind(NOW_US - 2_000_000, SOURCE, "t-1", 1, *fields) for kind, *fields in events]
+
+
+async def test_progress_tags_trace_and_log_of_a_running_task(serving, project, ann):
+    line = wire.LogLine(NOW_US, 40, "app.pay", "declined <b>\nTraceback\n  ValueError")
+    told = _says(
+        (wire.TaskProgressed, 1_200, 5_000, "charging"),
+        (wire.TaskTagged, ("customer-42", "a b")),
+        (wire.TaskTraced, "ab" * 16, "cd" * 8),
+        (wire.TaskLogged, 1, (line,), 3),
+    )
+    await record(serving, project, started("t-1", -3_000_000), *told)
+    page = (await ann.get(f"/p/{project.slug}/tasks/celery/t-1")).text
+    assert '<progress max="100" value="24.0"' in page
+    for text in ("24 %", "1\u202f200 of 5\u202f000", "charging", "customer-42"):
+        assert text in page
+    assert f'href="/p/{project.slug}/tasks?q=tag:%22a%20b%22"' in page
+    assert f'data-copy="{"ab" * 16}"' in page
+    assert f"/tasks?q=trace:{'ab' * 16}" in page
+    assert "declined &lt;b&gt;" in page
+    assert "1 line · 3 lines more left out" in page
+    row = (await ann.get(f"/p/{project.slug}/tasks")).text
+    assert '<progress max="100" value="24.0"' in row
+
+
+async def test_task_that_says_nothing_has_no_part_for_it(serving, project, ann):
+    await record(serving, project, *a_failed_task())
+    page = (await ann.get(f"/p/{project.slug}/tasks/celery/t-1")).text
+    for part in ('id="progress"', 'class="tag"', 'class="log"', 'class="traced"'):
+        assert part not in page
+
+
+async def test_tags_are_a_facet_where_there_are_any(serving, project, ann):
+    await record(serving, project, started("t-1"), *_says((wire.TaskTagged, ("vip",))))
+    nav = (await ann.get(f"/p/{project.slug}/tasks/facets?q=")).text
+    assert '<span class="cut">vip</span><small>1</small>' in nav
+    found = (await ann.get(f"/p/{project.slug}/tasks?q=-tag:vip")).text
+    assert "Nothing matches this filter" in found

@@ -16,11 +16,12 @@ from queuedeck_agent.engines.arq.commands import Commands
 from queuedeck_agent.engines.arq.connection import Connection, Workers
 from queuedeck_agent.engines.arq.gate import Gate
 from queuedeck_agent.engines.arq.jobs import JobHooks, worker_name
-from queuedeck_agent.engines.arq.publish import PublishHooks
+from queuedeck_agent.engines.arq.publish import PublishHooks, running
 from queuedeck_agent.engines.arq.queue_commands import QueueCommands
 from queuedeck_agent.engines.arq.worker_commands import WorkerCommands
 from queuedeck_agent.engines.commands import Action, NameOf, carry_out, no_name
 from queuedeck_agent.errors import CommandRefused
+from queuedeck_agent.extras import Here
 
 MAX_TASK_NAMES = 1000
 
@@ -54,6 +55,7 @@ class ArqEngine:
         arguments = Arguments(agent, self.source.key, self.functions)
         self.publishing = PublishHooks(agent, arguments)
         self.jobs = JobHooks(self.publishing)
+        agent.recorder.extras.find_by(self.here)
         gate = self.gate = Gate(agent, self.source.key)
         connection = self.connection = Connection(self.publishing, self.workers)
         commands = Commands(connection)
@@ -65,6 +67,13 @@ class ArqEngine:
         }
         now = time.time_ns() // 1_000
         agent.recorder.declare_source(sources.seen("arq", self.source, self.version, now))
+
+    def here(self) -> Here | None:
+        """The attempt that runs in this coroutine."""
+        run = running.get()
+        if run is None or not run.started or run.ended or run.worker not in self.workers:
+            return None
+        return Here(self.source.key, run.job_id, run.attempt)
 
     def detach(self) -> None:
         """The patches stay with `boot`, and do nothing without us."""

@@ -149,6 +149,7 @@ class CeleryEngine:
         assert self.publishing is not None  # noqa: S101 - set by attach, the only caller
         tasks = TaskHooks(agent, arguments, self.publishing)
         tasks.worker = str(self.worker.hostname)
+        agent.recorder.extras.find_by(tasks.here)
         hooks = WorkerHooks(tasks)
         self._connect(signals.task_received, hooks.received)
         self._connect(signals.task_revoked, hooks.revoked)

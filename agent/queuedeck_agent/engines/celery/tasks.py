@@ -10,6 +10,7 @@ from queuedeck_agent.agent import Agent
 from queuedeck_agent.engines.celery.arguments import Arguments
 from queuedeck_agent.engines.celery.limits import Running, absorbs, hook
 from queuedeck_agent.engines.celery.publish import STAMP, PublishHooks, instant_us
+from queuedeck_agent.extras import Here
 
 _MAX_REMEMBERED = 10_000
 """Retried tasks whose attempt the parent remembers, and outcomes that it has reported."""
@@ -23,13 +24,15 @@ _clock_ns = time.time_ns
 class Run:
     """One execution in this process, from prerun to postrun."""
 
-    __slots__ = ("attempt", "name", "replaced", "started_ns", "worker")
+    __slots__ = ("attempt", "ended", "name", "replaced", "started_ns", "worker")
 
     def __init__(self, name: str, attempt: int, worker: str) -> None:
         self.name = name
         self.attempt = attempt
         self.worker = worker
         self.replaced = False
+        self.ended = False
+        """A failure or a retry was told: only Celery's own steps follow."""
         self.started_ns = _now_ns()
 
     def took_us(self) -> int:
@@ -54,6 +57,18 @@ class TaskHooks:
         self.attempts: dict[str, int] = {}
         """In the parent: the attempt of tasks that Celery retried."""
         self._reported: dict[tuple[str, int], None] = {}
+
+    def here(self) -> Here | None:
+        """The attempt that runs in this thread or greenlet. Tasks may call others inside."""
+        from celery import _state
+
+        stack: list[Any] = _state._task_stack.stack or []  # pyright: ignore[reportPrivateUsage]
+        for task in reversed(stack):
+            task_id = task.request.id
+            run: Run | None = self.running.get(task_id)
+            if run is not None:
+                return None if run.ended else Here(self.source, task_id, run.attempt)
+        return None
 
     def prerun(
         self,
@@ -201,6 +216,8 @@ class TaskHooks:
         if kind == "TimeLimitExceeded":
             message = _hard_limit(exception)
         limits = ("SoftTimeLimitExceeded", "TimeLimitExceeded")
+        if run is not None:
+            run.ended = True
         self.emit(
             wire.TaskFailed(
                 *about,
@@ -256,6 +273,7 @@ class TaskHooks:
         run: Run | None = self.running.get(task_id)
         if run is None:
             return
+        run.ended = True
         cause = reason.exc
         known = isinstance(cause, BaseException)
         self.emit(

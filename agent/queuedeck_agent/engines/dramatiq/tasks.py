@@ -9,6 +9,7 @@ from typing import Any
 from queuedeck_agent import capture, wire
 from queuedeck_agent.engines.dramatiq.run import Run, attempt_of, current, eta_us, queue_of
 from queuedeck_agent.engines.dramatiq.send import SendHooks
+from queuedeck_agent.extras import Here
 
 
 class TaskHooks:
@@ -23,6 +24,14 @@ class TaskHooks:
         self.running: dict[str, Run] = {}
         """By task id: what this process runs now."""
         self._durations = sending.agent.recorder.hook_us
+        sending.agent.recorder.extras.find_by(self.here)
+
+    def here(self) -> Here | None:
+        """The attempt that runs in this thread or coroutine."""
+        run = current.get()
+        if run is None or self.running.get(run.task_id) is not run:
+            return None
+        return Here(self.source, run.task_id, run.attempt)
 
     def delayed(self, message: Any) -> None:
         """A worker took a delayed message; it keeps it in memory until it is due."""

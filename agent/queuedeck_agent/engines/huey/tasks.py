@@ -13,9 +13,10 @@ from typing import Any
 
 from queuedeck_agent import capture, wire
 from queuedeck_agent.engines.huey import stamp as huey_stamp
-from queuedeck_agent.engines.huey.publish import PublishHooks, instant_us, name_of
+from queuedeck_agent.engines.huey.publish import PublishHooks, instant_us, name_of, running
 from queuedeck_agent.engines.huey.running import Running
 from queuedeck_agent.engines.huey.stamp import Mark, Stamp
+from queuedeck_agent.extras import Here
 
 _UNDONE = frozenset({"TaskLockedException", "RateLimitExceeded"})
 """Exceptions with which Huey, or a lock of the application, refuses a task without running it."""
@@ -27,12 +28,13 @@ class Run:
     """One execution in this process."""
 
     __slots__ = (
-        "at_us", "attempt", "ended", "error", "name", "now_ns", "retrying", "root_id", "started",
-        "task_id", "took_us",
+        "at_us", "attempt", "ended", "error", "name", "now_ns", "retrying", "root_id", "source",
+        "started", "task_id", "took_us",
     )  # fmt: skip
 
-    def __init__(self, name: str, stamp: Stamp) -> None:
+    def __init__(self, name: str, stamp: Stamp, source: str) -> None:
         self.name = name
+        self.source = source
         self.task_id = stamp.task_id
         self.root_id = stamp.root_id
         self.attempt = stamp.attempt
@@ -61,6 +63,7 @@ class TaskHooks:
         self.emit = self.agent.recorder.emit
         self.running = running
         self.worker = ""
+        self.agent.recorder.extras.find_by(self.here)
         self._receivers: dict[str, Callable[[Any, Any, Run], None]] = {
             "executing": self.executing,
             "scheduled": self.scheduled,
@@ -69,6 +72,13 @@ class TaskHooks:
             "expired": self.expired,
             "interrupted": self.interrupted,
         }
+
+    def here(self) -> Here | None:
+        """The attempt that runs in this thread or greenlet."""
+        run: Run | None = running.get()
+        if run is None or run.source != self.source or not run.started or run.ended:
+            return None
+        return Here(run.source, run.task_id, run.attempt)
 
     def arrived(self, huey: Any, task: Any, data: Any, stamp: Stamp | None) -> None:
         """A message was read. Without a stamp its publisher had no agent, or no pickle."""
@@ -85,7 +95,7 @@ class TaskHooks:
         if mark is None:
             mark = Mark(Stamp(task.id, attempt=_attempt_by_retries(task)), arrived=True)
             huey_stamp.put(task, mark)
-        run = mark.run = Run(name_of(huey, task), mark.stamp)
+        run = mark.run = Run(name_of(huey, task), mark.stamp, self.source)
         return run
 
     def told(self, huey: Any, signal: str, task: Any) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 from queuedeck_agent import capture, wire
 from queuedeck_agent.engines.rq import stamp as rq_stamp
 from queuedeck_agent.engines.rq.publish import PublishHooks, attempt_of, name_of
+from queuedeck_agent.extras import Here
 from queuedeck_agent.guard import contained
 from queuedeck_agent.overrides import hidden_in
 
@@ -51,6 +52,12 @@ class RunHooks:
         self.run: Run | None = None
         self._killed = ""
         """The job whose horse was found dead."""
+        self.agent.recorder.extras.find_by(self.here)
+
+    def here(self) -> Here | None:
+        """The attempt that runs in this process."""
+        run = self.run
+        return Here(*run.about) if run is not None else None
 
     @contained
     def begins(self, worker: Any, job: Any, queue: Any) -> None:

@@ -12,6 +12,7 @@ from queuedeck_agent.engines.taskiq import run as taskiq_run
 from queuedeck_agent.engines.taskiq.run import REQUEUES, RETRIES, Delivery, Run, number
 from queuedeck_agent.engines.taskiq.send import SendHooks
 from queuedeck_agent.engines.taskiq.source import queue_of
+from queuedeck_agent.extras import Here
 from queuedeck_agent.guard import contained
 
 _NO_RESULT = "NoResultError"
@@ -30,6 +31,14 @@ class TaskHooks:
         self.running: dict[str, Run] = {}
         """By task id: what this process runs now."""
         self._durations = sending.agent.recorder.hook_us
+        sending.agent.recorder.extras.find_by(self.here)
+
+    def here(self) -> Here | None:
+        """The attempt that runs in this coroutine, or in the thread of a sync task."""
+        run = taskiq_run.current.get()
+        if run is None or self.running.get(run.task_id) is not run:
+            return None
+        return Here(self.source, run.task_id, run.attempt)
 
     @contained
     def begin(self, message: Any) -> Run:

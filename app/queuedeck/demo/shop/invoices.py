@@ -11,6 +11,7 @@ from typing import Any, ParamSpec, TypeVar
 from redis import Redis
 from rq import Queue, Retry, get_current_job
 
+import queuedeck_agent
 from queuedeck.demo.shop.notes import BROKER, Notes, work
 
 P = ParamSpec("P")
@@ -43,6 +44,7 @@ def noted(function: Callable[P, R]) -> Callable[P, R]:
 @noted
 def render_pdf(order: int, customer: str) -> dict[str, object]:
     """Sends the next job itself. Some customers have no address."""
+    queuedeck_agent.tag(customer)
     work(0.1, 0.4)
     if order % 30 == 13:
         raise MissingAddress(f"{customer} has no billing address")
@@ -68,8 +70,10 @@ def report_tax(order: int, amount: str, *, api_key: str) -> str:
 
 @noted
 def close_books(month: str) -> str:
-    """Takes longer than its time limit."""
-    time.sleep(3)
+    """Says how far it is; takes longer than its time limit."""
+    for day in range(1, 31):
+        time.sleep(0.1)
+        queuedeck_agent.progress(day, 30, f"day {day} of {month}")
     return f"{month} closed"
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from taskiq import SimpleRetryMiddleware, TaskiqMessage, TaskiqMiddleware, TaskiqResult
 
+import queuedeck_agent
 from queuedeck.demo.shop.lists import ListQueueBroker
 from queuedeck.demo.shop.notes import BROKER, Notes, duration_s
 
@@ -67,8 +68,11 @@ async def load_clicks(hour: int, *, access_token: str) -> int:
 
 @broker.task("recommendations.train_model", timeout=1)
 async def train_model(kind: str, rounds: int) -> dict[str, float]:
-    """The large one takes longer than its time limit."""
-    await asyncio.sleep(rounds / 10)
+    """Says how far it is. The large one takes longer than its time limit."""
+    queuedeck_agent.tag(f"model-{kind}")
+    for done in range(1, rounds + 1):
+        await asyncio.sleep(0.1)
+        queuedeck_agent.progress(done, rounds, "rounds of training")
     return {"auc": 0.81, "minutes": rounds / 10}
 
 

@@ -23,6 +23,9 @@ MAX_CHARS = 1024
 MAX_TEXT_CHARS = 64 * 1024
 """Of messages and tracebacks; agents cut much earlier."""
 
+MAX_EXTRA_BYTES = 64 * 1024
+"""Of a record with tags or log lines."""
+
 _LANE = re.compile(r"[0-9a-f]{32}")
 _TEXTS = frozenset({"message", "traceback", "effect", "name"})
 _REQUIRED = frozenset({"source", "task_id", "engine", "command_id"})
@@ -55,7 +58,7 @@ def _event(raw: msgspec.Raw) -> wire.AnyEvent | Poison:
         event = wire.decode_event(raw)
     except (msgspec.MsgspecError, ValueError, RecursionError) as error:
         return Poison(bytes(raw), str(error)[:500], _lost_numbers(raw))
-    problem = "" if _is_plain(event, len(raw)) else _problem(event)
+    problem = "" if _is_plain(event, len(raw)) else _problem(event, len(raw))
     if not problem:
         return event
     return Poison(bytes(raw), problem, _lost_numbers(raw))
@@ -78,7 +81,7 @@ def _is_plain(event: wire.AnyEvent, size: int) -> bool:
     )
 
 
-def _problem(event: wire.AnyEvent) -> str:
+def _problem(event: wire.AnyEvent, size: int) -> str:
     """Why an event that could be read cannot be stored; empty when it can."""
     numbers, texts = _FIELDS[type(event)]
     for field in numbers:
@@ -94,6 +97,8 @@ def _problem(event: wire.AnyEvent) -> str:
         return "attempt is out of range"
     if isinstance(event, wire.Loss) and event.count < 1:
         return "count is out of range"
+    if isinstance(event, wire.TaskTagged | wire.TaskLogged) and size > MAX_EXTRA_BYTES:
+        return f"it has {size} bytes, more than {MAX_EXTRA_BYTES}"
     return "at_us is negative" if event.at_us < 0 else ""
 
 

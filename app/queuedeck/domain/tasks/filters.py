@@ -31,6 +31,8 @@ WORD_KEYS = {
     "error": "errors",
     "group": "groups",
     "release": "releases",
+    "tag": "tags",
+    "trace": "traces",
     "id": "ids",
     "root": "roots",
 }
@@ -40,9 +42,6 @@ TIME_KEY, TIME_FIELD = "at", "times"
 PATH_KEYS = ("args", "result")
 KEYS = (*WORD_KEYS, *AMOUNT_KEYS, TIME_KEY, *PATH_KEYS)
 
-_NOT_KNOWN = {
-    "tag": "No engine reports tags yet",
-}
 _CLOSED = {"state": tuple(str(state) for state in TaskState), "engine": ENGINES}
 
 _GROUP = re.compile("[0-9a-fA-F]{16}")
@@ -137,8 +136,6 @@ def _add(fields: _Fields, term: Term) -> None:
 
 
 def _check_key(key: Value) -> None:
-    if key.text in _NOT_KNOWN:
-        raise key.wrong(_NOT_KNOWN[key.text], "another key")
     if key.text not in KEYS:
         known = [f"{one}:" for one in KEYS]
         raise key.wrong(

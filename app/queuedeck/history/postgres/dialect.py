@@ -31,6 +31,24 @@ CREATE TABLE spare_{day} (n BIGINT NOT NULL, fact BYTEA NOT NULL, PRIMARY KEY (n
 CREATE TABLE minute_{day} (
   minute BIGINT PRIMARY KEY, low BIGINT NOT NULL, high BIGINT NOT NULL)
 """
+_EXTRA_TABLES = """
+CREATE TABLE IF NOT EXISTS progress_{day} (
+  n BIGINT PRIMARY KEY, attempt BIGINT NOT NULL, at_us BIGINT NOT NULL, data BYTEA NOT NULL);
+CREATE TABLE IF NOT EXISTS tag_{day} (
+  project INTEGER NOT NULL, value TEXT COLLATE "C" NOT NULL, n BIGINT NOT NULL,
+  PRIMARY KEY (project, value, n));
+CREATE INDEX IF NOT EXISTS tag_{day}_n ON tag_{day} (n);
+CREATE TABLE IF NOT EXISTS trace_{day} (
+  project INTEGER NOT NULL, value TEXT COLLATE "C" NOT NULL, n BIGINT NOT NULL,
+  attempt BIGINT NOT NULL, span TEXT NOT NULL, PRIMARY KEY (n, attempt));
+CREATE INDEX IF NOT EXISTS trace_{day}_value ON trace_{day} (project, value, n);
+CREATE TABLE IF NOT EXISTS log_{day} (
+  n BIGINT NOT NULL, attempt BIGINT NOT NULL, at_us BIGINT NOT NULL, first BIGINT NOT NULL,
+  left_out BIGINT NOT NULL, data BYTEA NOT NULL);
+CREATE INDEX IF NOT EXISTS log_{day}_n ON log_{day} (n);
+CREATE TABLE IF NOT EXISTS log_use_{day} (
+  n BIGINT PRIMARY KEY, bytes BIGINT NOT NULL, left_out BIGINT NOT NULL)
+"""
 _WORDS = "CREATE TABLE words_{day} (n BIGINT PRIMARY KEY, words TSVECTOR NOT NULL)"
 _WORDS_INDEX = "CREATE INDEX words_{day}_words ON words_{day} USING gin (words)"
 _WORD_CHARS = 500
@@ -98,6 +116,12 @@ class PostgresDialect(Dialect):
 
     def day_tables(self, day: int) -> list[str]:
         return _DAY_TABLES.format(day=day).split(";")
+
+    def extra_tables(self, day: int) -> list[str]:
+        return _EXTRA_TABLES.format(day=day).split(";")
+
+    def has_table(self, db: Database, table: str) -> bool:
+        return upkeep.has_table(db, table)
 
     def make_words(self, db: Database, day: int) -> None:
         if not upkeep.has_table(db, f"words_{day}"):

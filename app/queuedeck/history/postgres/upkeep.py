@@ -2,7 +2,7 @@
 """Space in the database: to drop a table takes milliseconds, so days go whole."""
 
 from queuedeck.history.sql.database import Database
-from queuedeck.history.sql.days import TABLES
+from queuedeck.history.sql.days import EXTRA_TABLES, TABLES
 from queuedeck.history.sql.upkeep import uncount
 
 UNCOUNT_ROWS = 20_000
@@ -22,7 +22,7 @@ def drop_piece(db: Database, day: int) -> bool:
         uncount(db, table, "n > ? AND n <= ?", (low, low + UNCOUNT_ROWS))
         db.execute("UPDATE day SET dropping = ? WHERE day = ?", (low + UNCOUNT_ROWS + 1, day))
     else:
-        tables = ", ".join(f"{name}_{day}" for name in (*TABLES, "words"))
+        tables = ", ".join(f"{name}_{day}" for name in (*TABLES, *EXTRA_TABLES, "words"))
         # Readers of before the day was taken from them have long ended, or wait for the next step.
         db.execute("SET LOCAL lock_timeout = '200ms'")
         db.execute(f"DROP TABLE IF EXISTS {tables}")

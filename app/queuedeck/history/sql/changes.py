@@ -19,7 +19,7 @@ from queuedeck.history.sql.ledger import Ledger
 from queuedeck.history.sql.names import STATE_NUMBERS, Source
 from queuedeck.history.sql.packed import pack_parts, payload_id, payload_table, unpack_parts
 from queuedeck.history.sql.packed_facts import pack_fact, pack_facts
-from queuedeck.history.sql.tasks import FLAG_CANCEL, FLAG_CONFLICT, NEW, Task
+from queuedeck.history.sql.tasks import FLAG_CANCEL, FLAG_CONFLICT, FLAGS_KEPT, NEW, Task
 from queuedeck.history.states import key_of
 from queuedeck_agent import wire
 
@@ -84,6 +84,10 @@ class Changes:
             if fact != task.facts.get(key_of(fact.attempt, fact.kind_no))
         ]
 
+    def add_bytes(self, day: int, project: int, size: int) -> None:
+        """So much more is kept for the tasks of a project."""
+        self._usage[day, project][1] += size
+
     def add_retry(self, project: int, source: Source, event: wire.TaskPublished) -> None:
         """Links both tasks of a retry, whichever of them is stored first."""
         if event.retry_of:
@@ -147,7 +151,7 @@ class Changes:
         day, n = split(task.id)
         seen = derive(task.facts)
         state = STATE_NUMBERS[seen.state]
-        flags = task.flags & FLAG_CANCEL | (FLAG_CONFLICT if seen.conflicting else 0)
+        flags = task.flags & FLAGS_KEPT | (FLAG_CONFLICT if seen.conflicting else 0)
         row = (flags, *_columns(seen), pack_facts(task.facts))
         project, source, ext = task.identity
         if task.state == NEW:

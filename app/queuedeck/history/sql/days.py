@@ -13,6 +13,8 @@ DAY_LAYOUT = 2
 """Kept for each day: old days are never rewritten."""
 
 TABLES = ("task", "call", "outcome", "spare", "minute")
+EXTRA_TABLES = ("progress", "tag", "trace", "log", "log_use")
+"""Made when the first task of a day says something beside its states."""
 
 
 def split(task_id: int) -> tuple[int, int]:

@@ -32,6 +32,7 @@ from queuedeck.history.sql.rows import (
     read_payloads,
     read_sources,
 )
+from queuedeck.history.sql.said import NO_LOG, read_logs, read_traces
 from queuedeck.history.states import (
     Facts,
     attempt_state,
@@ -159,6 +160,7 @@ class _Detail:
         self._all = [*self._facts.values(), *self._read_spare()]
         self._words = words.read(db, self._references())
         self._payloads = read_payloads(db, [(head.id, fact) for fact in self._facts.values()])
+        self._traces, self._logs = read_traces(db, head), read_logs(db, head)
 
     def make(self, row: TaskRow, generations: int) -> TaskDetail:
         facts = self._facts
@@ -195,6 +197,7 @@ class _Detail:
         ending = ending_of(facts, number)
         worker = next((f.worker for f in (started, ending) if f is not None and f.worker), 0)
         raised = isinstance(ending, Failed | Retrying)
+        log = self._logs.get(number) or NO_LOG
         return Attempt(
             number=number,
             state=attempt_state(facts, number),
@@ -208,6 +211,9 @@ class _Detail:
             traceback=_text(self._part(ending, Part.TRACEBACK)) if raised else "",
             times_started=self._times_started(number),
             conflicting=is_conflicting(facts, number),
+            trace_id=self._traces.get(number, ""),
+            lines=tuple(log.lines),
+            lines_left_out=log.left_out,
         )
 
     def _times_started(self, attempt: int) -> int:

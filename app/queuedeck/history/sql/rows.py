@@ -14,6 +14,7 @@ from queuedeck.history.sql.days import DAY_SHIFT, split
 from queuedeck.history.sql.identity import unpack as unpack_id
 from queuedeck.history.sql.packed import NO_PARTS, payload_id, payload_table, unpack_parts
 from queuedeck.history.sql.packed_facts import unpack_facts
+from queuedeck.history.sql.said import read_progress, read_tags
 from queuedeck.history.sql.tasks import FLAG_CANCEL
 from queuedeck.history.states import Facts
 
@@ -123,6 +124,7 @@ class RowMaker:
             self._db, {ref for s in seen for ref in (s.name, s.queue, s.worker, s.exception)}
         )
         retry_of, retried_as = self._retries(heads, sources)
+        tags, progress = read_tags(self._db, heads), read_progress(self._db, heads)
         rows: list[TaskRow] = []
         for head, some, call, derived in zip(heads, facts, calls, seen, strict=True):
             source = sources[head.source]
@@ -136,6 +138,8 @@ class RowMaker:
                     args_preview=args_preview(args),
                     retry_of=retry_of.get(link, ""),
                     retried_as=retried_as.get(link, ""),
+                    tags=tags.get(head.id, ()),
+                    progress=progress.get(head.id),
                 )
             )
         return rows

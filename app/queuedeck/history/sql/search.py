@@ -29,6 +29,9 @@ from queuedeck.history.sql.database import Database, Dialect
 from queuedeck.history.sql.deep import Deep, make_deep
 from queuedeck.history.sql.fulltext import Indexed, read_indexed
 from queuedeck.history.sql.identity import key_range, older_key
+from queuedeck.history.sql.marks import Marks, MarkStream, marks_in
+from queuedeck.history.sql.marks import conditions as mark_conditions
+from queuedeck.history.sql.marks import streams as mark_streams
 from queuedeck.history.sql.names import STATE_NUMBERS
 from queuedeck.history.sql.rows import SourceRow
 
@@ -89,7 +92,7 @@ class WaitStream(msgspec.Struct, frozen=True):
         return "w.n"
 
 
-AnyStream = Stream | WordStream | WaitStream
+AnyStream = Stream | WordStream | WaitStream | MarkStream
 
 
 class Search(msgspec.Struct, frozen=True, kw_only=True):
@@ -102,9 +105,23 @@ class Search(msgspec.Struct, frozen=True, kw_only=True):
     deep: Deep | None
     needle: Needle | None
     """What is looked for in documents, by the index of words as far as that reaches."""
+    marks: list[Marks]
+    """Tags and traces that are asked for."""
+    driver: Marks | None
+    """Those of them by which tasks are found, where a day has few of their values."""
+
+    def conditions_of(self, db: Database, day: int) -> list[Clause]:
+        """The conditions on the tasks of one day."""
+        if not self.marks:
+            return self.conditions
+        return [*self.conditions, *mark_conditions(db, day, self.marks)]
 
     def streams_of(self, db: Database, day: int) -> list[AnyStream]:
         """The streams of one day. What the index of words does not have yet is walked."""
+        if self.driver is not None:
+            marked = mark_streams(db, self.project_id, day, self.driver)
+            if marked is not None:
+                return [*marked]
         if self.needle is None:
             return [*self.streams]
         indexed = read_indexed(db, day)
@@ -135,6 +152,9 @@ def plan(
     conditions = wanted(refs, question, sources)
     needle = _needle(question)
     is_possible = conditions is not None
+    marks = marks_in(question)
+    by_id = question.ids or _driver(question)
+    driver = next((one for one in marks if one.wanted and not by_id), None)
     return Search(
         project_id=project_id,
         streams=_streams(refs, project_id, question, needle, sources) if is_possible else [],
@@ -147,6 +167,8 @@ def plan(
         times=resolved(question, now_us),
         deep=make_deep(db, refs, question),
         needle=needle if is_possible else None,
+        marks=marks,
+        driver=driver if is_possible else None,
     )
 
 

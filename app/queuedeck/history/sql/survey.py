@@ -4,6 +4,7 @@ within a budget, and the answer says so.
 """
 
 from collections import Counter
+from collections.abc import Sequence
 from itertools import islice
 
 import msgspec
@@ -13,6 +14,7 @@ from queuedeck.history.sql.database import Database, reading
 from queuedeck.history.sql.deep import Found
 from queuedeck.history.sql.names import STATES
 from queuedeck.history.sql.rows import SourceRow, Words, read_sources
+from queuedeck.history.sql.said import read_tags
 from queuedeck.history.sql.search import plan
 from queuedeck.history.sql.walk import NEWEST, Budget, Walk
 from queuedeck.history.surveys import FacetCounts, Facets, Histogram, HistogramBar
@@ -32,6 +34,7 @@ _OWN = {
     "engine": ("engines", "not_engines"),
     "worker": ("workers", "not_workers"),
     "error": ("errors", "not_errors"),
+    "tag": ("tags", "not_tags"),
 }
 
 
@@ -66,7 +69,7 @@ class Surveyor:
         """The values of one facet under the rest of the question."""
         rest = msgspec.structs.replace(question, **dict.fromkeys(_OWN[key], ()))
         sample = self.sample(rest)
-        counted = Counter(_value(head, key, self._sources) for head in sample.heads)
+        counted = self._counted(key, sample.heads)
         named = Counter[str]()
         known = self._words.read(self._db, _refs(key, counted))
         for value, count in counted.items():
@@ -79,6 +82,12 @@ class Surveyor:
             is_complete=sample.is_complete,
             looked_at=len(sample.heads),
         )
+
+    def _counted(self, key: str, heads: Sequence[Found]) -> Counter[int | str]:
+        if key == "tag":
+            tags = read_tags(self._db, heads)
+            return Counter(tag for some in tags.values() for tag in some)
+        return Counter(_value(head, key, self._sources) for head in heads)
 
 
 def read_facets(

@@ -17,6 +17,10 @@ FLAG_CANCEL = 1
 """Somebody asked to cancel it."""
 FLAG_CONFLICT = 2
 """An attempt reported more than one outcome."""
+FLAG_PROGRESS, FLAG_TAGS, FLAG_LOGS, FLAG_TRACE = 4, 8, 16, 32
+"""Extras of that kind are stored: see `extras.py`."""
+FLAGS_KEPT = FLAG_CANCEL | FLAG_PROGRESS | FLAG_TAGS | FLAG_LOGS | FLAG_TRACE
+"""Those that do not follow from the facts."""
 
 Identity = tuple[int, int, Ext]
 """(project, source, stored id): what names a task apart from its generation."""
@@ -51,7 +55,7 @@ class Task(msgspec.Struct):
     before: Facts = {}
     """The facts as stored."""
     changed: bool = False
-    """Whether the group added a fact."""
+    """Whether the group added a fact, or the first extra of a kind."""
 
 
 class Recent:
@@ -171,6 +175,11 @@ class Tasks:
         generations.insert(0, task)
         return task
 
+    def find(self, identity: Identity) -> Task | None:
+        """The newest task that an id names, if there is one."""
+        generations = self._found.get(identity)
+        return generations[0] if generations else None
+
     def remember(self) -> None:
         """After the group was written."""
         for identity, tasks in self._found.items():
@@ -178,7 +187,7 @@ class Tasks:
         self._recent.shrink()
 
     def changed(self) -> Iterator[Task]:
-        """The tasks to which the group added a fact."""
+        """The tasks that the group changed."""
         return (task for tasks in self._found.values() for task in tasks if task.changed)
 
 

@@ -6,6 +6,8 @@ What was done is seen from the table `usage`: a project without a row for a day 
 and one whose tasks take no more than their heads has no payloads. So it goes on after a restart.
 """
 
+from collections.abc import Sequence
+
 from queuedeck.history.records import Kept
 from queuedeck.history.sql.changes import HEAD_BYTES
 from queuedeck.history.sql.database import Database
@@ -58,6 +60,7 @@ class Thinning:
             self._db.execute("DELETE FROM usage WHERE day = ? AND project = ?", (day, project))
             return
         self._drop_payloads_of(day, found)
+        self._drop_extras_of(day, ("tag", "trace"), _runs(found))
         table, some = f"task_{day}", self._db.dialect.NUMBERS
         chosen = (self._db.dialect.listed(found),)
         uncount(self._db, table, f"n IN (SELECT value FROM {some})", chosen)  # noqa: S608
@@ -85,6 +88,15 @@ class Thinning:
         for table in ("call", "outcome"):
             self._db.executemany(f"DELETE FROM {table}_{day} WHERE id >= ? AND id < ?", bounds)  # noqa: S608
         self._db.executemany(f"DELETE FROM spare_{day} WHERE n >= ? AND n < ?", runs)  # noqa: S608
+        self._drop_extras_of(day, ("progress", "log", "log_use"), runs)
+
+    def _drop_extras_of(
+        self, day: int, tables: Sequence[str], runs: Sequence[tuple[int, int]]
+    ) -> None:
+        """Where any task of the day has them."""
+        for table in tables:
+            if self._db.dialect.has_table(self._db, f"{table}_{day}"):
+                self._db.executemany(f"DELETE FROM {table}_{day} WHERE n >= ? AND n < ?", runs)  # noqa: S608
 
     def _some(self, day: int, project: int, low: int) -> list[int]:
         """The next tasks of the project, in the order of their `n`."""

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from queuedeck.clock import MINUTE_US
 from queuedeck.history.ranges import Between
+from queuedeck.history.sql.clauses import Clause
 from queuedeck.history.sql.database import Database
 from queuedeck.history.sql.days import join, read_days, split
 from queuedeck.history.sql.deep import COUNTED, Found
@@ -48,6 +49,8 @@ class Walk:
         self._search = search
         self._before = before
         self._budget = budget or Budget(BUDGET_ROWS, BUDGET_S)
+        self._conditions: list[Clause] = []
+        """Of the day in hand."""
         self.reached = 0
         """Where it stopped at its budget: everything from this id on was looked at."""
 
@@ -69,7 +72,8 @@ class Walk:
     def _steps(self, day: int, below: int, low: int, wanted: int) -> Iterator[list[Found]]:
         """The matches in [low, below) of one day, in portions."""
         streams = self._search.streams_of(self._db, day)
-        while below > low:
+        self._conditions = self._search.conditions_of(self._db, day)
+        while streams and below > low:
             if self._budget.is_spent():
                 self.reached = join(day, below)
                 return
@@ -102,7 +106,7 @@ class Walk:
 
     def _rows(self, day: int, stream: AnyStream, below: int, floor: int, limit: int) -> list[Found]:
         source = stream.rows_of(day)
-        conditions = self._search.conditions
+        conditions = self._conditions
         more = "".join(f" AND {clause.sql}" for clause in conditions)
         values = [value for clause in conditions for value in clause.values]
         rows = self._db.execute(
@@ -118,11 +122,7 @@ class Walk:
         Where nothing is dropped, no chunk is needed: LIMIT alone bounds the work.
         """
         search = self._search
-        if (
-            not search.conditions
-            and search.deep is None
-            and not any(s.also for s in search.streams)
-        ):
+        if not self._conditions and search.deep is None and not any(s.also for s in search.streams):
             return 0
         return max((self._chunk_end(day, stream, below) for stream in streams), default=0)
 

@@ -18,6 +18,8 @@ from queuedeck.history.records import FINAL_STATES, Batch, Kept, Recorded
 from queuedeck.history.sql.changes import Changes
 from queuedeck.history.sql.database import Database
 from queuedeck.history.sql.days import WINDOW_DAYS, Days, has_day, split
+from queuedeck.history.sql.extras import KINDS as EXTRAS
+from queuedeck.history.sql.extras import ExtraChanges
 from queuedeck.history.sql.fulltext import Portion, write_portion
 from queuedeck.history.sql.lanes import Lanes
 from queuedeck.history.sql.ledger import Ledger
@@ -47,6 +49,7 @@ class Writer:
         self._thinning = Thinning(db)
         self._idle = False
         self._ledger = Ledger(db, clock)
+        self._extra_days: set[int] = set()
 
     def record(self, group: Sequence[Batch]) -> Recorded:
         """All of the group or, when this raises, nothing of it."""
@@ -54,7 +57,10 @@ class Writer:
         with self._transaction():
             now_us = self._clock()
             tasks = Tasks(self.db, self._days, self._recent)
-            return _Group(self.db, self._memory, tasks, self._ledger, group, now_us).record()
+            extras = ExtraChanges(self.db, self._extra_days)
+            return _Group(
+                self.db, self._memory, tasks, self._ledger, extras, group, now_us
+            ).record()
 
     def request_cancel(self, project_id: int, key: int) -> None:
         with self._transaction():
@@ -116,6 +122,7 @@ class Writer:
             self._recent.forget()
             self._ledger.forget()
             self._thinning.forget()
+            self._extra_days.clear()
             if self.db.in_transaction:
                 self.db.execute("ROLLBACK")
             raise
@@ -153,6 +160,7 @@ class _Group:
         memory: Memory,
         tasks: Tasks,
         ledger: Ledger,
+        extras: ExtraChanges,
         group: Sequence[Batch],
         now_us: int,
     ) -> None:
@@ -163,16 +171,26 @@ class _Group:
         self._lanes = Lanes(db, group, now_us)
         self._tasks = tasks
         self._changes = Changes(db, self._first_day, ledger)
+        self._extras = extras
         self._interns: dict[int, Intern] = {}
 
     def record(self) -> Recorded:
         seen = self._read_events()
         self._tasks.load({identity: key for _, _, identity, key in seen})
+        told: list[_Seen] = []
         for one in seen:
-            self._add(*one)
+            if type(one[0]) in EXTRAS:
+                told.append(one)
+            else:
+                self._add(*one)
+        for event, _, identity, _ in told:
+            # Of a task of which nothing else has come there is nothing to tell.
+            if task := self._tasks.find(identity):
+                self._extras.add(task, event)
         for task in self._tasks.changed():
             self._changes.add_task(task)
         self._changes.add_superseded(self._tasks.superseded)
+        self._extras.write(self._changes.add_bytes)
         self._changes.write()
         self._lanes.write()
         self._tasks.remember()
@@ -181,7 +199,7 @@ class _Group:
         )
 
     def _read_events(self) -> list[_Seen]:
-        """The new facts about tasks; sources are named on the way."""
+        """The new events about tasks; sources are named on the way."""
         seen: list[_Seen] = []
         for batch in self._group:
             project = batch.project_id

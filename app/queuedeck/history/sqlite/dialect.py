@@ -37,6 +37,26 @@ CREATE TABLE minute_{day} (
 """`spare` has the facts that only the timeline shows: a second start of one attempt, an outcome
 that contradicts. `minute` says which `n` the tasks first seen in a minute have."""
 
+_EXTRA_TABLES = """
+CREATE TABLE IF NOT EXISTS progress_{day} (
+  n INTEGER PRIMARY KEY, attempt INTEGER NOT NULL, at_us INTEGER NOT NULL,
+  data BLOB NOT NULL) STRICT;
+CREATE TABLE IF NOT EXISTS tag_{day} (
+  project INTEGER NOT NULL, value TEXT NOT NULL, n INTEGER NOT NULL,
+  PRIMARY KEY (project, value, n)) STRICT, WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS tag_{day}_n ON tag_{day} (n);
+CREATE TABLE IF NOT EXISTS trace_{day} (
+  project INTEGER NOT NULL, value TEXT NOT NULL, n INTEGER NOT NULL, attempt INTEGER NOT NULL,
+  span TEXT NOT NULL, PRIMARY KEY (n, attempt)) STRICT, WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS trace_{day}_value ON trace_{day} (project, value, n);
+CREATE TABLE IF NOT EXISTS log_{day} (
+  n INTEGER NOT NULL, attempt INTEGER NOT NULL, at_us INTEGER NOT NULL, first INTEGER NOT NULL,
+  left_out INTEGER NOT NULL, data BLOB NOT NULL) STRICT;
+CREATE INDEX IF NOT EXISTS log_{day}_n ON log_{day} (n);
+CREATE TABLE IF NOT EXISTS log_use_{day} (
+  n INTEGER PRIMARY KEY, bytes INTEGER NOT NULL, left_out INTEGER NOT NULL) STRICT
+"""
+
 _WORDS = (
     "CREATE VIRTUAL TABLE IF NOT EXISTS words_{day} USING"
     " fts5(document, content='', detail=none, columnsize=0, tokenize='ascii')"
@@ -74,6 +94,12 @@ class SqliteDialect(Dialect):
 
     def day_tables(self, day: int) -> list[str]:
         return _DAY_TABLES.format(day=day).split(";")
+
+    def extra_tables(self, day: int) -> list[str]:
+        return _EXTRA_TABLES.format(day=day).split(";")
+
+    def has_table(self, db: Database, table: str) -> bool:
+        return upkeep.has_table(db, table)
 
     def make_words(self, db: Database, day: int) -> None:
         db.execute(_WORDS.format(day=day))

@@ -7,7 +7,7 @@ import sqlite3
 
 from queuedeck.history.sql import upkeep
 from queuedeck.history.sql.database import Database
-from queuedeck.history.sql.days import TABLES
+from queuedeck.history.sql.days import EXTRA_TABLES, TABLES
 from queuedeck.history.sql.upkeep import uncount
 
 DROP_PAGES = 500
@@ -16,6 +16,8 @@ VACUUM_PAGES = 500
 """So many pages are given back to the file system in one step."""
 FREE_SHARE = 8
 """One page of so many may be free: the next days use it."""
+_KEYS = {"spare": "(n, fact)", "tag": "(project, value, n)", "trace": "(n, attempt)"}
+"""Of the tables without a `rowid`."""
 _FIRST_PAGE = 10
 """Rows of FTS5's own table up to this one are no pages of words but what a DROP reads."""
 
@@ -31,7 +33,7 @@ def drop_piece(db: Database, day: int) -> bool:
     if index is not None:
         db.execute(f"DROP INDEX {index[0]}")
         return True
-    return any(_shrink(db, f"{table}_{day}", day) for table in TABLES)
+    return any(_shrink(db, f"{table}_{day}", day) for table in (*EXTRA_TABLES, *TABLES))
 
 
 def _drop_words(db: Database, day: int) -> bool:
@@ -48,14 +50,20 @@ def _drop_words(db: Database, day: int) -> bool:
     return True
 
 
+def has_table(db: Database, table: str) -> bool:
+    return (
+        db.execute(
+            "SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = ?", (table,)
+        ).fetchone()
+        is not None
+    )
+
+
 def _shrink(db: Database, table: str, day: int) -> bool:
     """Delete rows of a table, or the table when it has none."""
-    found = db.execute(
-        "SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = ?", (table,)
-    ).fetchone()
-    if found is None:
+    if not has_table(db, table):
         return False
-    key = "(n, fact)" if table == f"spare_{day}" else "rowid"
+    key = _KEYS.get(table.removesuffix(f"_{day}"), "rowid")
     columns = key.strip("()")
     some = f"SELECT {columns} FROM {table} ORDER BY {columns} LIMIT {upkeep.DROP_ROWS}"  # noqa: S608
     if table == f"task_{day}":

@@ -19,6 +19,7 @@ _TITLES = {
     "engine": "Engine",
     "worker": "Worker",
     "error": "Error",
+    "tag": "Tag",
 }
 
 

@@ -20,6 +20,16 @@ from queuedeck.web.tracebacks import Trace, read_traceback
 from queuedeck.web.views.actions import Action, Ask, TaskActions
 from queuedeck.web.views.audit import EntryView
 from queuedeck.web.views.commands import CommandView
+from queuedeck.web.views.extras import (
+    LogView,
+    ProgressView,
+    TagLink,
+    TraceLink,
+    log_view,
+    progress_view,
+    tag_links,
+    trace_link,
+)
 from queuedeck.web.views.failures import SameError
 from queuedeck.web.views.machine import Machine, machine
 from queuedeck.web.views.operation_list import preview_url
@@ -51,6 +61,8 @@ class AttemptView(msgspec.Struct, frozen=True, kw_only=True):
     traceback: Trace | None
     facts: tuple[str, ...]
     notes: tuple[str, ...]
+    log: LogView | None
+    trace: TraceLink | None
     open: bool
 
 
@@ -79,6 +91,8 @@ class TaskView(msgspec.Struct, frozen=True, kw_only=True):
     worker: str
     worker_url: str
     release: str
+    tags: tuple[TagLink, ...]
+    progress: ProgressView | None
     ended: Ended
     actions: tuple[Action, ...]
     more: tuple[Action, ...]
@@ -124,6 +138,8 @@ def task_view(
         worker=row.worker,
         worker_url=urls.tasks(project, to_text(TaskFilter(workers=(row.worker,)))),
         release=detail.release,
+        tags=tag_links(row.tags, project),
+        progress=progress_view(row.progress, now_us, len(detail.attempts)),
         ended=_ended(row, now_us),
         actions=actions.main,
         more=actions.more,
@@ -132,7 +148,7 @@ def task_view(
         machine=machine(detail, usual),
         same_error=error,
         attempts=tuple(
-            _attempt(attempt, row, now_us, index == 0)
+            _attempt(attempt, row, project, now_us, index == 0)
             for index, attempt in enumerate(detail.attempts)
         ),
         attempts_note=f"{count(len(detail.attempts))} so far" if detail.attempts else "",
@@ -172,7 +188,9 @@ def _warnings(detail: TaskDetail, project: str) -> tuple[Remark, ...]:
     return tuple(found)
 
 
-def _attempt(attempt: Attempt, row: TaskRow, now_us: int, newest: bool) -> AttemptView:
+def _attempt(
+    attempt: Attempt, row: TaskRow, project: str, now_us: int, newest: bool
+) -> AttemptView:
     short = attempt.exception.rpartition(".")[2]
     facts: list[str] = []
     if attempt.next_us and attempt.finished_us:
@@ -195,6 +213,8 @@ def _attempt(attempt: Attempt, row: TaskRow, now_us: int, newest: bool) -> Attem
         traceback=read_traceback(attempt.traceback, short, attempt.message),
         facts=tuple(facts),
         notes=tuple(notes),
+        log=log_view(attempt),
+        trace=trace_link(attempt, project),
         open=newest and bool(attempt.exception or notes),
     )
 

@@ -6,6 +6,7 @@ import msgspec
 from queuedeck.history.records import FINAL_STATES, TaskRow, TaskState
 from queuedeck.web import urls
 from queuedeck.web.format import Moment, Span, duration, growing, moment_ago
+from queuedeck.web.views.extras import ProgressView, progress_view
 from queuedeck.web.views.words import STATE_WORDS, EngineTag, Name, engine_tag, task_name
 
 WAITING = frozenset({TaskState.QUEUED, TaskState.SCHEDULED, TaskState.RETRYING})
@@ -34,6 +35,8 @@ class TaskLine(msgspec.Struct, frozen=True, kw_only=True):
     attempt: str
     paused: bool = False
     """It waits in a queue that is paused."""
+    progress: ProgressView | None = None
+    """While it runs."""
 
 
 def task_line(
@@ -59,6 +62,7 @@ def task_line(
         run=ran(row, now_us),
         attempt=str(row.attempt) if row.attempt else "",
         paused=row.state in WAITING and (row.source, row.queue) in paused,
+        progress=progress_view(row.progress if row.state is TaskState.RUNNING else None, now_us),
     )
 
 

@@ -101,7 +101,6 @@ MISTAKES = {
     "stat:failed": (0, 4, "did you mean state"),
     "mail foo:bar": (5, 3, "task:, queue:"),
     "mail -foo:bar": (6, 3, "There is no foo:"),
-    "tag:slow": (0, 3, "No engine reports tags yet"),
     "https://x.example": (0, 5, "quotes around text"),
     "state:faild": (6, 5, "did you mean failed"),
     "state:failed,gone": (13, 4, "scheduled, queued"),
