@@ -215,7 +215,7 @@ def _attempt(
         notes=tuple(notes),
         log=log_view(attempt),
         trace=trace_link(attempt, project),
-        open=newest and bool(attempt.exception or notes),
+        open=newest and bool(attempt.exception or notes or attempt.lines),
     )
 
 
