@@ -126,6 +126,8 @@ async def fill(server: Server, tasks: int, days: int) -> list[str]:
                 [Batch(server.access.project_id, "f" * 32, "fill", first, last, events)]
             )
             first = last + 1
+        while await history.sum_up():  # As the server did while the days went by.
+            pass
     finally:
         await history.close()
     return kept

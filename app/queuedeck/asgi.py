@@ -35,7 +35,7 @@ from queuedeck.gateway.link import Timing
 from queuedeck.history.sqlite.store import SqliteHistory
 from queuedeck.history.store import History
 from queuedeck.live import Live
-from queuedeck.loops import prune_commands, prune_counts, retention
+from queuedeck.loops import prune_commands, prune_counts, retention, sum_counts
 from queuedeck.loops.expire_commands import INTERVAL_S, expire_commands
 from queuedeck.loops.observe_queues import (
     KEEP_EVERY_S,
@@ -163,6 +163,7 @@ async def _running(
             prune_commands.INTERVAL_S,
             partial(prune_commands.prune_commands, services),
         )
+        runner.start("sum counts", sum_counts.INTERVAL_S, partial(sum_counts.sum_counts, services))
         runner.start("retention", retention.INTERVAL_S, partial(retention.retain, services))
         runner.start("depths", KEEP_EVERY_S, partial(keep_depths, services))
         runner.start("queues", OBSERVE_EVERY_S, ObserveQueues(services).round)

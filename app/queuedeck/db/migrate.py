@@ -7,7 +7,7 @@ from sqlalchemy import Connection
 
 from queuedeck import paths
 
-HEAD = "0006"
+HEAD = "0007"
 """The newest revision in alembic/versions; a test compares."""
 
 

@@ -5,8 +5,9 @@
 
 import sys
 from array import array
+from bisect import bisect_left
 from collections.abc import Iterable, Sequence
-from itertools import repeat
+from itertools import accumulate, repeat
 
 SUB_BITS = 4
 """2 ** 4 buckets for each doubling."""
@@ -61,11 +62,12 @@ def merge_into(total: Histogram, other: Histogram) -> None:
 
 class Sum:
     """Many stored histograms added up, for reading: one long integer, 64 bits for each bucket, so
-    that adding two histograms is one addition.
+    that adding two histograms is one addition. Those with few buckets are added bucket by bucket.
     """
 
     def __init__(self) -> None:
         self._total = 0
+        self._few: Histogram = {}
 
     def add(self, stored: bytes) -> None:
         """Add one as `pack` made it."""
@@ -77,42 +79,38 @@ class Sum:
             wide = bytearray(len(counts) // size * _LANE)
             for byte in range(size):
                 wide[byte::_LANE] = counts[byte::size]
+            self._total += int.from_bytes(wide, "little") << 8 * _LANE * first
         else:
-            buckets, numbers = _unpack_sparse(stored)
-            first = buckets[0]
-            lanes = array("Q", bytes((buckets[-1] - first + 1) * _LANE))
-            for bucket, number in zip(buckets, numbers, strict=True):
-                lanes[bucket - first] = number
-            wide = _little(lanes).tobytes()
-        self._total += int.from_bytes(wide, "little") << 8 * _LANE * first
+            few = self._few
+            for bucket, number in zip(*_unpack_sparse(stored), strict=True):
+                few[bucket] = few.get(bucket, 0) + number
 
     def add_all(self, other: "Sum") -> None:
         self._total += other._total
+        merge_into(self._few, other._few)
 
     def histogram(self) -> Histogram:
-        lanes = -(-self._total.bit_length() // (8 * _LANE))
+        return {bucket: count for bucket, count in enumerate(self._counts()) if count}
+
+    def quantiles(self, shares: Sequence[float]) -> tuple[int, list[int | None]]:
+        """How many values there are, and those below which these shares lie, in the order of
+        `shares`; None when there are none. The q-quantile of n values is the ceil(q * n)-th
+        smallest.
+        """
+        reached = list(accumulate(self._counts()))
+        if not reached:
+            return 0, [None] * len(shares)
+        total = reached[-1]
+        ranks = (max(1, -int(-share * total // 1)) for share in shares)
+        return total, [value_of(bisect_left(reached, rank)) for rank in ranks]
+
+    def _counts(self) -> "array[int]":
+        """Of each bucket up to the last that is not empty."""
+        lanes = max(-(-self._total.bit_length() // (8 * _LANE)), max(self._few, default=-1) + 1)
         counts = _little(array("Q", self._total.to_bytes(lanes * _LANE, "little")))
-        return {bucket: count for bucket, count in enumerate(counts) if count}
-
-
-def quantiles(histogram: Histogram, shares: Sequence[float]) -> list[int | None]:
-    """The values below which these shares lie, in the order of `shares`; None when empty.
-
-    The q-quantile of n values is the ceil(q * n)-th smallest.
-    """
-    total = sum(histogram.values())
-    if total <= 0:
-        return [None] * len(shares)
-    ranks = [max(1, -int(-share * total // 1)) for share in shares]
-    found: dict[int, int] = {}
-    reached, ordered = 0, iter(sorted(histogram))
-    bucket = 0
-    for rank in sorted(set(ranks)):
-        while reached < rank:
-            bucket = next(ordered)
-            reached += histogram[bucket]
-        found[rank] = value_of(bucket)
-    return [found[rank] for rank in ranks]
+        for bucket, number in self._few.items():
+            counts[bucket] += number
+        return counts
 
 
 def pack(histogram: Histogram) -> bytes:

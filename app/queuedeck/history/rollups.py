@@ -28,6 +28,8 @@ ARRIVED = int(Kind.PUBLISHED)
 """Stands among the outcomes for a publication. The others are the kinds of facts that end an
 attempt; a retry is an outcome of its attempt.
 """
+KEPT_DAYS = 400
+"""For so many days counts are kept, minutes for fewer; a project may keep them for fewer days."""
 UNKNOWN = -1
 """A wait or run time that nobody measured."""
 _PUBLICATION = key_of(FIRST, Kind.PUBLISHED)

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: AGPL-3.0-only
 """The history store as the rest of the server sees it. Implementations: `sqlite/`, `postgres/`."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from queuedeck.history.queues import QueueCounts, QueueHour, QueueSource
@@ -200,6 +200,14 @@ class History(Protocol):
         """Of the task with this key; None if it never failed."""
         ...
 
-    async def prune_counts(self) -> bool:
-        """Delete a slice of the rollups that are no longer kept. Says whether there was any."""
+    async def sum_up(self) -> bool:
+        """One step of making rollups of long times of those of short ones, for what is over: trends
+        read fewer rows. Says whether there may be more to do.
+        """
+        ...
+
+    async def prune_counts(self, kept_days: Mapping[int, int]) -> bool:
+        """Delete a slice of the rollups that are no longer kept: by nobody, or by the projects that
+        keep them for so many days only. Says whether there was any.
+        """
         ...

@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: AGPL-3.0-only
-"""Deletes rollups that are older than they are kept, in slices between the groups of events."""
+"""Deletes rollups that are older than they are kept, here or by their project, in slices between
+the groups of events.
+"""
 
+from queuedeck.domain.projects.retention import days_of_counts
 from queuedeck.entrance.services import Services
 
 INTERVAL_S = 600.0
@@ -8,5 +11,6 @@ INTERVAL_S = 600.0
 
 async def prune_counts(services: Services) -> None:
     """One round: as many slices as there are."""
-    while await services.history.prune_counts():
+    kept = await days_of_counts(services.control)
+    while await services.history.prune_counts(kept):
         pass

@@ -28,6 +28,7 @@ from queuedeck.web.views.storage import storage_view
 class RetentionForm(msgspec.Struct, frozen=True):
     task_days: str = ""
     payload_days: str = ""
+    count_days: str = ""
 
 
 @get("/p/{project:str}/storage", guards=[requires(Permission.READ_TASKS)])
@@ -53,13 +54,14 @@ async def change_retention(
         chosen = Retention(
             task_days=_number("Tasks", data.task_days),
             payload_days=_number("Payloads", data.payload_days),
+            count_days=_number("Trends", data.count_days),
         )
         await set_retention(
             services.control, services.keyring, access.project, chosen, actor,
             server_days=services.settings.retention_days, clock=services.clock,
         )  # fmt: skip
     except Invalid as error:
-        given = (data.task_days, data.payload_days)
+        given = (data.task_days, data.payload_days, data.count_days)
         return await _answer(request, services, identity, access, error.message, given)
     return Redirect(urls.storage(access.project.slug), status_code=303)
 
@@ -70,7 +72,7 @@ async def _answer(
     identity: Identity,
     access: Access,
     error: str = "",
-    given: tuple[str, str] | None = None,
+    given: tuple[str, str, str] | None = None,
 ) -> Response[Any]:
     view = storage_view(
         await storage_of(services, access.project.id),

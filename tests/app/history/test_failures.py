@@ -190,6 +190,15 @@ def test_seen_first_and_last_whatever_came_first(book):
 def test_rows_about_deleted_days_are_pruned_and_counts_stay(book):
     book.record([failed(IDS[0], 2)])
     book.db.execute("INSERT INTO day (day, layout, searched) VALUES (?, 2, 0)", (TODAY + 1,))
-    assert prune(book.db, NOW_US, 10) == 1
-    assert prune(book.db, NOW_US, 10) == 0
+    assert prune(book.db, NOW_US, 10, {}) == 1
+    assert prune(book.db, NOW_US, 10, {}) == 0
+    assert book.groups() == {("ValueError", "no"): (1, 1, 0)}
+
+
+def test_hours_go_with_the_counts_of_a_project_that_keeps_them_for_fewer_days(book):
+    book.record([failed(IDS[0], 2)])
+    later = NOW_US + 5 * DAY_US
+    assert prune(book.db, later, 10, {1: 6, 2: 1}) == 0
+    assert prune(book.db, later, 10, {1: 4}) == 1
+    assert book.db.execute("SELECT count(*) FROM failure_hour").fetchone()[0] == 0
     assert book.groups() == {("ValueError", "no"): (1, 1, 0)}

@@ -172,5 +172,5 @@ async def test_trends_are_there_after_the_commit(history, record):
 
 async def test_nothing_is_pruned_of_what_is_kept(history, record):
     await record(source_seen(), *a_failure(1))
-    assert await history.prune_counts() is False
+    assert await history.prune_counts({}) is False
     assert (await groups(history)).total == 1

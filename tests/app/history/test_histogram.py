@@ -15,7 +15,6 @@ from queuedeck.history.histogram import (
     histogram_of,
     merge_into,
     pack,
-    quantiles,
     unpack,
     value_of,
 )
@@ -23,6 +22,13 @@ from queuedeck.history.histogram import (
 durations = st.one_of(st.integers(0, 100), st.integers(0, 10**7), st.integers(0, LARGEST))
 many = st.lists(durations, min_size=1, max_size=200)
 SHARES = (0.5, 0.95, 0.99, 1.0)
+
+
+def summed(*parts):
+    total = Sum()
+    for values in parts:
+        total.add(pack(histogram_of(values)))
+    return total
 
 
 @given(durations)
@@ -50,7 +56,8 @@ def test_negative_durations_count_as_none():
 def test_quantiles_are_those_of_the_values(values):
     ordered = sorted(values)
     exact = [ordered[math.ceil(share * len(values)) - 1] for share in SHARES]
-    found = quantiles(histogram_of(values), SHARES)
+    count, found = summed(values).quantiles(SHARES)
+    assert count == len(values)
     assert all(abs(f - e) <= e / 32 for f, e in zip(found, exact, strict=True))
 
 
@@ -78,9 +85,7 @@ def test_packed_is_read_back(histogram):
 
 @given(st.lists(many, max_size=8))
 def test_sum_of_packed_ones_is_the_histogram_of_all(parts):
-    total = Sum()
-    for part in parts:
-        total.add(pack(histogram_of(part)))
+    total = summed(*parts)
     assert total.histogram() == histogram_of([value for part in parts for value in part])
 
 
@@ -91,4 +96,4 @@ def test_packed_is_small():
 
 
 def test_quantiles_of_nothing_are_unknown():
-    assert quantiles({}, SHARES) == [None] * 4
+    assert Sum().quantiles(SHARES) == (0, [None] * 4)

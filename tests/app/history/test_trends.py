@@ -14,7 +14,8 @@ from queuedeck.history.derive import derive
 from queuedeck.history.facts import fact_of
 from queuedeck.history.records import TaskOrder, TrendFilter
 from queuedeck.history.sql import rollups
-from queuedeck.history.sql.rollups import GRAINS, Rollups
+from queuedeck.history.sql.grains import GRAINS, SUMMED
+from queuedeck.history.sql.rollups import Rollups
 from queuedeck.history.sql.trends import read_task_trends, read_trend
 from queuedeck.history.states import merge
 
@@ -30,6 +31,7 @@ class Book:
     def __init__(self, db):
         self.db = Listening(db)
         self.db.execute(SOURCES)
+        self.db.execute("INSERT INTO event_count VALUES (1, 0, 0, 0, NULL)")
         self.rollups = Rollups(self.db)
         self._words = {}
 
@@ -48,6 +50,10 @@ class Book:
         for facts in tasks.values():
             self.rollups.count(1, source, {}, facts, derive(facts))
         self.rollups.write(NOW_US)
+
+    def sum_up(self, now=0):
+        while self.rollups.sum_up(NOW_US + now):
+            pass
 
     def trend(self, since=0, until=HOUR_US, step=MINUTE_US, question=ALL):
         return read_trend(self.db, 1, NOW_US + since, NOW_US + until, step, question)
@@ -154,30 +160,80 @@ def rows_read(book, **window):
     return book.db.read
 
 
+MONTH = {"since": -29 * DAY_US, "until": DAY_US, "step": 6 * HOUR_US}
+UNTIL = len(SUMMED)
+"""A row for each, which says up to when it can be read."""
+
+
 @pytest.mark.parametrize("copies", [1, 5])
 def test_rows_read_do_not_grow_with_the_traffic(book, copies):
     for n in range(24):
         for copy in range(copies):
             book.record(*life(f"task {copy}", n * HOUR_US + copy))
-    since = -29 * DAY_US
-    assert rows_read(book, since=since, until=DAY_US, step=6 * HOUR_US) == 24 * 2
-    assert rows_read(book, since=since, until=DAY_US, step=DAY_US) <= 2 * 2
+    assert rows_read(book, **MONTH) == 24 * 2
+    book.sum_up(3 * DAY_US)
+    assert rows_read(book, **MONTH) <= 5 * 2 + UNTIL
+    assert rows_read(book, **MONTH | {"step": DAY_US}) <= 2 * 2 + UNTIL
+
+
+def test_a_month_is_read_from_its_quarters_of_days(book):
+    """A row for each quarter and outcome, and the hours since the last quarter that is over."""
+    book.record(*(e for n in range(5 * 24) for e in life("a", (n - 96) * HOUR_US)))
+    book.sum_up(DAY_US)
+    found = rows_read(book, **MONTH)
+    assert found <= (5 * 4 + 2) * 2 + UNTIL
+    assert rows_read(book, **MONTH, question=TrendFilter(task="a")) <= found + 1
+    book.db.ran = []
+    book.trend(**MONTH, question=TrendFilter(task="a"))
+    assert len(book.db.ran) <= 6
+
+
+def test_a_day_is_read_from_its_quarters_of_hours(book):
+    book.record(*(e for n in range(180) for e in life("a", (n - 180) * MINUTE_US)))
+    book.sum_up()
+    day = {"since": -DAY_US + HOUR_US, "until": 0, "step": 15 * MINUTE_US}
+    assert rows_read(book, **day) <= (12 + 1 + 17) * 2 + UNTIL
+
+
+def test_names_are_read_in_as_many_statements_as_there_are_lengths_of_rows(book):
+    for name in "abcdefgh":
+        book.record(*life(name, -3 * DAY_US), *life(name))
+    book.sum_up(HOUR_US)
+    book.db.ran = []
+    read_task_trends(book.db, 1, NOW_US - 29 * DAY_US, NOW_US, DAY_US, TaskOrder.ENDED, 8)
+    assert len(book.db.ran) <= 3 + 2 * 5
+
+
+def test_names_of_a_month_are_read_from_days_and_four_days(book):
+    book.record(*(e for n in range(30) for e in life("a", (n - 29) * DAY_US)))
+    book.sum_up(DAY_US)
+    book.db.read = 0
+    since = NOW_US // DAY_US * DAY_US - 29 * DAY_US
+    read_task_trends(book.db, 1, since, NOW_US, DAY_US, TaskOrder.ENDED, 8)
+    sums = 2 * 5
+    assert book.db.read <= (6 + 6 + 1) * 2 + sums + UNTIL
 
 
 def test_the_coarsest_rows_that_fit_are_read(book):
     for n in range(60):
         book.record(*life("a", n * MINUTE_US))
+    book.sum_up(2 * DAY_US)
     day = NOW_US // DAY_US * DAY_US - NOW_US
-    assert rows_read(book, until=HOUR_US, step=MINUTE_US) == 120
-    assert rows_read(book, since=day, until=day + DAY_US, step=DAY_US) == 2
+    assert rows_read(book, until=HOUR_US, step=MINUTE_US) == 120 + UNTIL
+    assert rows_read(book, since=day, until=day + DAY_US, step=DAY_US) == 2 + UNTIL
 
 
-def test_every_grain_answers_the_same(book):
+@pytest.mark.parametrize("summed", [None, 0, 4 * HOUR_US, 9 * DAY_US], ids=str)
+def test_every_grain_answers_the_same(book, summed):
     book.record(*life("a"), *life("b", 3 * HOUR_US, failed=True))
+    if summed is not None:
+        book.sum_up(summed)
+    book.record(*life("late", HOUR_US), *life("a", 5 * HOUR_US))
     since = NOW_US // DAY_US * DAY_US
     totals = [
         read_trend(book.db, 1, since, since + DAY_US, max(g.us, 5 * MINUTE_US), ALL).total
         for g in GRAINS
+        if g.us <= DAY_US
     ]
-    assert totals[0] == totals[1] == totals[2]
-    assert totals[0].ended == 2
+    assert all(total == totals[0] for total in totals)
+    assert (totals[0].ended, totals[0].run.n) == (4, 4)

@@ -21,6 +21,7 @@ class Project(Base):
     keep_task_days: Mapped[int | None]
     """None: as long as the server keeps tasks."""
     keep_payload_days: Mapped[int | None]
+    keep_count_days: Mapped[int | None]
 
 
 class AgentKey(Base):

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: AGPL-3.0-only
 """For how long a project keeps its tasks, and what they carried: arguments, results, tracebacks and
-sealed calls. Never longer than the server does; sooner where an owner says so.
+sealed calls; and its counts. Never longer than the server does; sooner where an owner says so.
 """
 
 import msgspec
@@ -14,6 +14,7 @@ from queuedeck.domain.projects.models import Project
 from queuedeck.domain.projects.queries import ProjectSeen
 from queuedeck.errors import Invalid
 from queuedeck.history.records import Kept
+from queuedeck.history.rollups import KEPT_DAYS
 from queuedeck.keyring import Keyring
 from queuedeck.settings import MIN_RETENTION_DAYS
 
@@ -24,12 +25,14 @@ class Retention(msgspec.Struct, frozen=True, kw_only=True):
     task_days: int | None = None
     payload_days: int | None = None
     """Never more than the tasks themselves are kept."""
+    count_days: int | None = None
+    """Of trends and of the hours of failures; they outlive the tasks, or go before them."""
 
 
 async def find_retention(db: ControlDb, project_id: int) -> Retention:
     async with db.read() as session:
         row = (await session.execute(_CHOSEN.where(Project.id == project_id))).one()
-    return Retention(task_days=row[1], payload_days=row[2])
+    return Retention(task_days=row[1], payload_days=row[2], count_days=row[3])
 
 
 async def set_retention(
@@ -51,7 +54,11 @@ async def set_retention(
         await session.execute(
             update(Project)
             .where(Project.id == project.id)
-            .values(keep_task_days=chosen.task_days, keep_payload_days=chosen.payload_days)
+            .values(
+                keep_task_days=chosen.task_days,
+                keep_payload_days=chosen.payload_days,
+                keep_count_days=chosen.count_days,
+            )
         )
         await audit.append(
             session,
@@ -65,6 +72,7 @@ async def set_retention(
             {
                 "tasks": {"before": before[1], "after": chosen.task_days},
                 "payloads": {"before": before[2], "after": chosen.payload_days},
+                "counts": {"before": before[3], "after": chosen.count_days},
             },
         )
     return chosen
@@ -80,7 +88,16 @@ async def kept_by_projects(db: ControlDb, server_days: int) -> list[Kept]:
     """For how long each project keeps what."""
     async with db.read() as session:
         rows = (await session.execute(_CHOSEN)).all()
-    return [_kept(project_id, tasks, payloads, server_days) for project_id, tasks, payloads in rows]
+    return [
+        _kept(project_id, tasks, payloads, server_days) for project_id, tasks, payloads, _ in rows
+    ]
+
+
+async def days_of_counts(db: ControlDb) -> dict[int, int]:
+    """Project id -> for how many days it keeps its counts; without those that keep all."""
+    async with db.read() as session:
+        rows = (await session.execute(_CHOSEN)).all()
+    return {row[0]: days for row in rows if (days := row[3]) is not None}
 
 
 def _kept(project_id: int, tasks: int | None, payloads: int | None, server_days: int) -> Kept:
@@ -99,9 +116,16 @@ def _check(chosen: Retention, server_days: int) -> None:
                 f"{what} can be kept for {MIN_RETENTION_DAYS} to {server_days} days here, not "
                 f"{days}. This server keeps nothing for longer (QUEUEDECK_RETENTION_DAYS)."
             )
+    if chosen.count_days is not None and not MIN_RETENTION_DAYS <= chosen.count_days <= KEPT_DAYS:
+        raise Invalid(
+            f"Trends can be kept for {MIN_RETENTION_DAYS} to {KEPT_DAYS} days, not "
+            f"{chosen.count_days}."
+        )
     most = chosen.task_days or server_days
     if chosen.payload_days is not None and chosen.payload_days > most:
         raise Invalid(f"Payloads cannot be kept for longer than their tasks, which is {most} days.")
 
 
-_CHOSEN = select(Project.id, Project.keep_task_days, Project.keep_payload_days)
+_CHOSEN = select(
+    Project.id, Project.keep_task_days, Project.keep_payload_days, Project.keep_count_days
+)

@@ -5,9 +5,10 @@ import re
 
 from queuedeck.errors import Unavailable
 from queuedeck.history.postgres.connection import PostgresDatabase
-from queuedeck.history.sql.tables import ALL_TABLES
+from queuedeck.history.sql.tables import ALL_TABLES, STEPS
 
-LAYOUT = 1
+_FIRST_LAYOUT = 1
+LAYOUT = _FIRST_LAYOUT + len(STEPS)
 """Kept in the table `layout`. Counts up when older code could not read the schema."""
 
 _FUNCTIONS = """
@@ -62,6 +63,9 @@ def _set_up(db: PostgresDatabase, schema: str) -> None:
             f"The history has layout {layout}, written by a newer Queuedeck; this one reads up to "
             f"{LAYOUT}. Start the newer version, or use another database."
         )
+    if layout < LAYOUT:
+        steps = "".join(_translated(step) for step in STEPS[layout - _FIRST_LAYOUT :])
+        db.script(f"BEGIN; {steps} UPDATE layout SET number = {LAYOUT}; COMMIT;")  # noqa: S608
 
 
 def _translated(tables: str) -> str:

@@ -7,7 +7,7 @@ repeated report adds nothing and a conflicting one takes back what the first had
 """
 
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import msgspec
 
@@ -16,13 +16,13 @@ from queuedeck.history.derive import Derived, derive
 from queuedeck.history.facts import AnyFact, Failed, Kind, Retrying, Started
 from queuedeck.history.fingerprint import Fingerprint, fingerprint
 from queuedeck.history.records import TaskState
+from queuedeck.history.rollups import KEPT_DAYS
 from queuedeck.history.sql.database import Database
 from queuedeck.history.sql.days import DAY_SHIFT
 from queuedeck.history.states import FIRST, KIND_BITS, Facts, ending_of, get_fact, key_of
 
 MAX_GROUPS = 2_000
 """So many failure groups of a project are told apart; what is new beyond these is one group."""
-KEPT_DAYS = 400
 _REST = Fingerprint(0, "Failures of further kinds", "")
 _MOST_KNOWN = 20_000
 _HOUR_US = 60 * MINUTE_US
@@ -268,11 +268,11 @@ def _words(facts: Facts, seen: Derived, attempt: int) -> set[int]:
     return {seen.name, seen.queue, started.release if started else 0} - {0}
 
 
-def prune(db: Database, now_us: int, limit: int) -> int:
-    """Delete up to `limit` rows about days that are no longer kept. How many that were. The groups
-    and their counts stay.
+def prune(db: Database, now_us: int, limit: int, kept_days: Mapping[int, int]) -> int:
+    """Delete up to `limit` rows about days that are no longer kept, by anybody or, as `kept_days`
+    says, by a project. How many that were. The groups and their counts stay.
     """
-    oldest_hour = now_us // _HOUR_US - KEPT_DAYS * 24
+    today = now_us // _HOUR_US // 24
     gone = db.execute(
         "DELETE FROM failure_attempt WHERE (task, attempt) IN (SELECT task, attempt FROM"
         " failure_attempt WHERE task < (SELECT min(day) FROM day) << ? LIMIT ?)",
@@ -281,6 +281,13 @@ def prune(db: Database, now_us: int, limit: int) -> int:
     gone += db.execute(
         "DELETE FROM failure_hour WHERE (failure, hour) IN (SELECT failure, hour FROM failure_hour"
         " WHERE hour < ? LIMIT ?)",
-        (oldest_hour, limit - gone),
+        ((today - KEPT_DAYS) * 24, limit - gone),
     ).rowcount
+    for project, days in kept_days.items():
+        gone += db.execute(
+            "DELETE FROM failure_hour WHERE (failure, hour) IN (SELECT h.failure, h.hour FROM"
+            " failure_group AS g CROSS JOIN failure_hour AS h ON h.failure = g.id AND h.hour < ?"
+            " WHERE g.project = ? LIMIT ?)",
+            ((today - days) * 24, project, limit - gone),
+        ).rowcount
     return gone

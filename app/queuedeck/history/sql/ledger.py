@@ -3,18 +3,18 @@
 in the same transaction. Lives as long as the writer.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from queuedeck.clock import MINUTE_US, Clock
 from queuedeck.history.derive import Derived
 from queuedeck.history.facts import AnyFact
-from queuedeck.history.sql import failures, rollups
+from queuedeck.history.sql import failures, grains, rollups
 from queuedeck.history.sql.database import Database
 from queuedeck.history.sql.failures import Change, Failures, never_failed
 from queuedeck.history.sql.rollups import Rollups
 from queuedeck.history.sql.tasks import Task
 
-TABLES = rollups.TABLES + failures.TABLES
+TABLES = grains.TABLES + failures.TABLES
 PRUNED_ROWS = 2_000
 """So many rows are deleted at once: milliseconds."""
 _AHEAD_US = 60 * MINUTE_US
@@ -50,8 +50,12 @@ class Ledger:
         self._rollups.forget()
         self._failures.forget()
 
-    def prune(self) -> bool:
+    def sum_up(self) -> bool:
+        """One step of making coarse rollups of fine ones. Says whether there may be more to do."""
+        return self._rollups.sum_up(self._clock())
+
+    def prune(self, kept_days: Mapping[int, int]) -> bool:
         """Delete a slice of what is no longer kept. Says whether there was any."""
         now_us = self._clock()
-        gone = rollups.prune(self._db, now_us, PRUNED_ROWS)
-        return gone + failures.prune(self._db, now_us, PRUNED_ROWS) > 0
+        gone = rollups.prune(self._db, now_us, PRUNED_ROWS, kept_days)
+        return gone + failures.prune(self._db, now_us, PRUNED_ROWS, kept_days) > 0

@@ -4,14 +4,16 @@
 from typing import NamedTuple
 
 from queuedeck.history.facts import Kind
-from queuedeck.history.histogram import Sum, quantiles
+from queuedeck.history.histogram import Sum
 from queuedeck.history.queues import QueueCounts, QueueSource
 from queuedeck.history.records import Spread
 from queuedeck.history.rollups import ARRIVED
-from queuedeck.history.sql.database import Database
-from queuedeck.history.sql.rollups import GRAINS
+from queuedeck.history.sql.database import Database, reading
+from queuedeck.history.sql.grains import GRAINS, WRITTEN, pieces
 
-_MINUTE, _HOUR, _DAY = GRAINS
+_MINUTE, _HOUR = WRITTEN
+_HOURS = [grain for grain in GRAINS if grain.minutes >= _HOUR.minutes]
+_FOR_EVER = _HOUR.minutes << 40
 MAX_NAMES = 2_000
 
 
@@ -55,19 +57,24 @@ def read_queue_names(
     db: Database, project_id: int, since_us: int, limit: int = MAX_NAMES
 ) -> list[tuple[str, str]]:
     """(source, queue) of all that were used since then, by whole hours."""
-    rows = db.execute(
-        f"SELECT DISTINCT r.source, r.queue FROM {_HOUR.table} AS r"  # noqa: S608
-        f" INDEXED BY {_HOUR.table}_at WHERE r.project = ? AND r.at >= ?"
-        " AND r.subject >= 0 AND r.source > 0 LIMIT ?",
-        (project_id, since_us // _HOUR.us, limit),
-    ).fetchall()
-    names = _names(db, {queue for _, queue in rows})
+    used: set[_Queue] = set()
+    since = since_us // _HOUR.us * _HOUR.minutes
+    with reading(db):
+        for piece in pieces(db, project_id, since, _FOR_EVER, _HOURS):
+            rows = db.execute(
+                f"SELECT DISTINCT r.source, r.queue FROM {piece.grain.table} AS r"  # noqa: S608
+                f" INDEXED BY {piece.grain.table}_at WHERE r.project = ? AND r.at >= ?"
+                " AND r.at < ? AND r.subject >= 0 AND r.source > 0 LIMIT ?",
+                (project_id, piece.low, piece.high, limit),
+            )
+            used.update(_Queue(*row) for row in rows)
+    names = _names(db, {one.queue for one in used})
     sources = _fingerprints(db, project_id)
     return sorted(
         (sources[source], names[queue])
-        for source, queue in rows
+        for source, queue in used
         if source in sources and names.get(queue)
-    )
+    )[:limit]
 
 
 def read_sources(db: Database, project_id: int) -> list[QueueSource]:
@@ -79,8 +86,7 @@ def read_sources(db: Database, project_id: int) -> list[QueueSource]:
 
 
 def _counts(source: str, queue: str, adding: _Adding) -> QueueCounts:
-    histogram = adding.wait.histogram()
-    p50, p95, p99 = quantiles(histogram, (0.5, 0.95, 0.99))
+    measured, (p50, p95, p99) = adding.wait.quantiles((0.5, 0.95, 0.99))
     arrived = adding.n.get(ARRIVED, 0)
     return QueueCounts(
         source=source,
@@ -88,7 +94,7 @@ def _counts(source: str, queue: str, adding: _Adding) -> QueueCounts:
         arrived=arrived,
         retried=adding.n.get(Kind.RETRYING, 0),
         ended=sum(adding.n.values()) - arrived,
-        wait=Spread(n=sum(histogram.values()), p50=p50, p95=p95, p99=p99),
+        wait=Spread(n=measured, p50=p50, p95=p95, p99=p99),
     )
 
 

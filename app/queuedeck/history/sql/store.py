@@ -6,7 +6,7 @@ waits.
 import asyncio
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Concatenate, ParamSpec, TypeVar
 
@@ -226,8 +226,11 @@ class SqlHistory(ABC):
     async def failure_of(self, project_id: int, key: int) -> FailureOf | None:
         return await self._read(groups.read_group_of, project_id, key)
 
-    async def prune_counts(self) -> bool:
-        return await self._write(Writer.prune_counts)
+    async def sum_up(self) -> bool:
+        return await self._write(Writer.sum_up)
+
+    async def prune_counts(self, kept_days: Mapping[int, int]) -> bool:
+        return await self._write(Writer.prune_counts, kept_days)
 
     async def _write(
         self, act: Callable[Concatenate[Writer, P], R], *args: P.args, **kwargs: P.kwargs

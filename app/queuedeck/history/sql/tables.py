@@ -3,7 +3,7 @@
 `sqlite/dialect.py` and `postgres/dialect.py`. Times are microseconds, UTC.
 """
 
-from queuedeck.history.sql import fulltext, ledger
+from queuedeck.history.sql import fulltext, grains, ledger
 
 DAYS = """
 CREATE TABLE day (
@@ -63,3 +63,8 @@ CREATE TABLE event_count (
 NEW_TABLES = DAYS + ledger.TABLES + fulltext.TABLES
 """What layout 1 did not have."""
 ALL_TABLES = NEW_TABLES + TABLES
+
+STEPS = (grains.SUMMED_STEP,)
+"""What each layout after the first with day tables has and the one before it had not: statements
+that bring its data along, in the transaction that changes the layout's number. Only ever appended.
+"""

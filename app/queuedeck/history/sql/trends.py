@@ -2,17 +2,17 @@
 """Counts and percentiles over time, from the rollups alone. Readers only.
 
 The coarsest rows that fit are read, so the number of rows does not grow with the traffic: at most
-one for each outcome and step of the grain, of everything, of a worker, or of one key of a task.
+one for each outcome and step, of everything, of a worker, or of one key of a task, and finer ones
+for the newest time, which is not summed up yet.
 """
 
-from collections.abc import Callable, Iterable
-
-import msgspec
+from collections.abc import Callable, Iterable, Sequence
+from typing import NamedTuple
 
 from queuedeck.clock import MINUTE_US
 from queuedeck.errors import Invalid
 from queuedeck.history.facts import Kind, Word
-from queuedeck.history.histogram import Sum, quantiles
+from queuedeck.history.histogram import Sum
 from queuedeck.history.records import (
     Counts,
     Spread,
@@ -23,8 +23,9 @@ from queuedeck.history.records import (
     TrendFilter,
 )
 from queuedeck.history.rollups import ARRIVED
-from queuedeck.history.sql.database import Database
-from queuedeck.history.sql.rollups import EVERYTHING, GRAINS, OTHER, Grain
+from queuedeck.history.sql.database import Database, reading
+from queuedeck.history.sql.grains import GRAINS, Piece, pieces
+from queuedeck.history.sql.rollups import EVERYTHING, OTHER
 
 MAX_POINTS = 1_500
 _SHARES = (0.5, 0.95, 0.99)
@@ -36,10 +37,9 @@ _FIELDS = {
     Kind.CANCELLED: "cancelled",
     Kind.LOST: "lost",
 }
-_RANGE = " WHERE r.project = ? AND r.subject = ? AND r.at >= ? AND r.at < ?"
 
-_Row = tuple[int, int, int, int, bytes, bytes]
-"""(at, outcome, n, run_us, wait, run)"""
+_Row = tuple[int, int, int, int, int, bytes, bytes]
+"""(subject, at, outcome, n, run_us, wait, run)"""
 
 
 def read_trend(
@@ -52,12 +52,14 @@ def read_trend(
 ) -> Trend:
     """Counts for each step from `since_us`, rounded down to a whole step, to `until_us`."""
     since_us, points = _steps(since_us, until_us, step_us)
-    grain = _grain(since_us, step_us)
-    in_step = step_us // grain.us
-    first = since_us // grain.us
+    first, in_step = since_us // MINUTE_US, step_us // MINUTE_US
     steps = [_Adding() for _ in range(points)]
-    for row in _rows(db, project_id, question, grain, first, first + points * in_step):
-        steps[(row[0] - first) // in_step].add(row)
+    asked = _asked(db, project_id, question)
+    with reading(db):
+        for piece in _pieces(db, project_id, since_us, points, step_us):
+            minutes = piece.grain.minutes
+            for row in _read(db, project_id, piece, asked):
+                steps[(row[1] * minutes - first) // in_step].add(row)
     total = _Adding()
     for step in steps:
         total.add_all(step)
@@ -80,24 +82,38 @@ def read_task_trends(
 ) -> TaskTrends:
     """Task names with their counts of the whole time, `limit` of them with percentiles."""
     since_us, points = _steps(since_us, until_us, step_us)
-    grain = _grain(since_us, step_us)
-    low, high = since_us // grain.us, (since_us + points * step_us) // grain.us
-    counted: dict[int, _Adding] = {}
+    with reading(db):
+        low, high = since_us // MINUTE_US, (since_us + points * step_us) // MINUTE_US
+        parts = pieces(db, project_id, low, high)
+        names, lines = _lines(db, project_id, parts)
+        other = lines.pop(OTHER, Counts()).ended
+        ordered = sorted(
+            (one for one in lines if lines[one].ended > 0),
+            key=lambda one: (_ORDERS[order](lines[one]), lines[one].ended),
+            reverse=True,
+        )
+        shown = {subject: _Adding() for subject in ordered[:limit]}
+        for piece in parts:
+            for row in _read(db, project_id, piece, _Asked(list(shown))):
+                shown[row[0]].add(row)
+    return TaskTrends(
+        tasks=[TaskTrend(name=names[one], counts=adding.counts()) for one, adding in shown.items()],
+        more=len(ordered) - len(shown),
+        other=other,
+    )
+
+
+def _lines(
+    db: Database, project_id: int, parts: Sequence[Piece]
+) -> tuple[dict[int, str], dict[int, Counts]]:
+    """Names and counts without percentiles, by subject."""
     names: dict[int, str] = {}
-    for name, subject, outcome, n, busy in _sums(db, project_id, grain, low, high):
-        names[subject] = name
-        counted.setdefault(subject, _Adding()).add((0, outcome, n, busy, b"", b""))
-    lines = [(subject, adding.counts()) for subject, adding in counted.items()]
-    lines = [line for line in lines if line[0] != OTHER and line[1].ended > 0]
-    lines.sort(key=lambda line: (_ORDERS[order](line[1]), line[1].ended), reverse=True)
-    found: list[TaskTrend] = []
-    for subject, _ in lines[:limit]:
-        adding = _Adding()
-        for row in _read(db, grain, _RANGE, (project_id, subject, low, high)):
-            adding.add(row)
-        found.append(TaskTrend(name=names[subject], counts=adding.counts()))
-    other = counted.get(OTHER, _Adding()).counts().ended
-    return TaskTrends(tasks=found, more=len(lines) - len(found), other=other)
+    counted: dict[int, _Adding] = {}
+    for piece in parts:
+        for name, subject, outcome, n, busy in _sums(db, project_id, piece):
+            names[subject] = name
+            counted.setdefault(subject, _Adding()).add((subject, 0, outcome, n, busy, b"", b""))
+    return names, {subject: adding.counts() for subject, adding in counted.items()}
 
 
 _ORDERS: dict[TaskOrder, Callable[[Counts], float]] = {
@@ -118,7 +134,7 @@ class _Adding:
         self._run: Sum | None = None
 
     def add(self, row: _Row) -> None:
-        _, outcome, n, run_us, wait, run = row
+        _, _, outcome, n, run_us, wait, run = row
         self._count(_FIELDS[outcome], n, run_us)
         if wait:
             self._wait = self._wait or Sum()
@@ -143,17 +159,15 @@ class _Adding:
         self._busy_us += run_us
 
     def counts(self) -> Counts:
-        return _counts(self._n, self._busy_us, _spread(self._wait), _spread(self._run))
-
-
-def _counts(n: dict[str, int], busy_us: int, wait: Spread, run: Spread) -> Counts:
-    return msgspec.convert({**n, "busy_us": busy_us, "wait": wait, "run": run}, Counts)
+        wait, run = _spread(self._wait), _spread(self._run)
+        return Counts(**self._n, busy_us=self._busy_us, wait=wait, run=run)
 
 
 def _spread(total: Sum | None) -> Spread:
-    histogram = {} if total is None else total.histogram()
-    p50, p95, p99 = quantiles(histogram, _SHARES)
-    return Spread(n=sum(histogram.values()), p50=p50, p95=p95, p99=p99)
+    if total is None:
+        return Spread()
+    n, (p50, p95, p99) = total.quantiles(_SHARES)
+    return Spread(n=n, p50=p50, p95=p95, p99=p99)
 
 
 def _steps(since_us: int, until_us: int, step_us: int) -> tuple[int, int]:
@@ -167,38 +181,36 @@ def _steps(since_us: int, until_us: int, step_us: int) -> tuple[int, int]:
     return since_us, points
 
 
-def _grain(since_us: int, step_us: int) -> Grain:
-    """The coarsest rows of which each step is made."""
-    fits = (g for g in reversed(GRAINS) if step_us % g.us == 0 and since_us % g.us == 0)
-    return next(fits)
+def _pieces(db: Database, project_id: int, since_us: int, points: int, step_us: int) -> list[Piece]:
+    """The fewest rows of which each step is made."""
+    fits = [grain for grain in GRAINS if step_us % grain.us == 0 and since_us % grain.us == 0]
+    low, high = since_us // MINUTE_US, (since_us + points * step_us) // MINUTE_US
+    return pieces(db, project_id, low, high, fits)
 
 
-def _rows(
-    db: Database,
-    project_id: int,
-    question: TrendFilter,
-    grain: Grain,
-    low: int,
-    high: int,
-) -> Iterable[_Row]:
+class _Asked(NamedTuple):
+    """Whose rows, and which of them."""
+
+    subjects: list[int]
+    where: str = ""
+    values: tuple[int, ...] = ()
+
+
+def _asked(db: Database, project_id: int, question: TrendFilter) -> _Asked:
     if question.worker:
         if question != TrendFilter(worker=question.worker):
             raise Invalid("A worker cannot be combined with other filters.")
-        where = _RANGE + " AND r.source = 0"
-        for subject in _words(db, project_id, Word.WORKER, question.worker):
-            yield from _read(db, grain, where, (project_id, subject, low, high))
-        return
+        workers = _words(db, project_id, Word.WORKER, question.worker)
+        return _Asked(workers, " AND r.source = 0")
     if question == TrendFilter():
-        yield from _read(db, grain, _RANGE, (project_id, EVERYTHING, low, high))
-        return
-    where, values = _narrowed(db, project_id, question)
-    for subject in _words(db, project_id, Word.NAME, question.task):
-        yield from _read(db, grain, where, (project_id, subject, low, high, *values))
+        return _Asked([EVERYTHING])
+    names = _words(db, project_id, Word.NAME, question.task)
+    return _Asked(names, *_narrowed(db, project_id, question))
 
 
-def _narrowed(db: Database, project_id: int, question: TrendFilter) -> tuple[str, list[int]]:
+def _narrowed(db: Database, project_id: int, question: TrendFilter) -> tuple[str, tuple[int, ...]]:
     """The rows of a task that a filter leaves. A word that nobody used leaves none."""
-    where, values = _RANGE + " AND r.source > 0", list[int]()
+    where, values = " AND r.source > 0", list[int]()
     for column, kind, word in (
         ("queue", Word.QUEUE, question.queue),
         ("release", Word.RELEASE, question.release),
@@ -211,7 +223,7 @@ def _narrowed(db: Database, project_id: int, question: TrendFilter) -> tuple[str
             "SELECT id FROM source WHERE project = ? AND engine = ?", (project_id, question.engine)
         ).fetchall()
         where += f" AND r.source IN ({', '.join(str(row[0]) for row in rows) or '-1'})"
-    return where, values
+    return where, tuple(values)
 
 
 def _words(db: Database, project_id: int, kind: Word, value: str) -> list[int]:
@@ -228,23 +240,23 @@ def _words(db: Database, project_id: int, kind: Word, value: str) -> list[int]:
     return [0, *(row[0] for row in rows)]
 
 
-def _read(db: Database, grain: Grain, where: str, values: tuple[int, ...]) -> Iterable[_Row]:
+def _read(db: Database, project_id: int, piece: Piece, asked: _Asked) -> Iterable[_Row]:
     return db.execute(
-        f"SELECT r.at, r.outcome, r.n, r.run_us, r.wait, r.run FROM {grain.table} AS r{where}",  # noqa: S608
-        values,
+        f"SELECT r.subject, r.at, r.outcome, r.n, r.run_us, r.wait, r.run"  # noqa: S608
+        f" FROM {db.dialect.NUMBERS} CROSS JOIN {piece.grain.table} AS r ON r.project = ?"
+        f" AND r.subject = j.value AND r.at >= ? AND r.at < ?{asked.where}",
+        (db.dialect.listed(asked.subjects), project_id, piece.low, piece.high, *asked.values),
     )
 
 
-def _sums(
-    db: Database, project_id: int, grain: Grain, low: int, high: int
-) -> Iterable[tuple[str, int, int, int, int]]:
+def _sums(db: Database, project_id: int, piece: Piece) -> Iterable[tuple[str, int, int, int, int]]:
     """(name, subject, outcome, n, run_us) of every task name, and of what has none."""
     return db.execute(
         "WITH name (id, value) AS (VALUES (0, ''), (?, '') UNION ALL SELECT id, value FROM word"  # noqa: S608
         " WHERE project = ? AND kind = ?)"
         " SELECT min(w.value), r.subject, r.outcome, CAST(sum(r.n) AS BIGINT),"
         " CAST(sum(r.run_us) AS BIGINT)"
-        f" FROM name AS w CROSS JOIN {grain.table} AS r ON r.project = ? AND r.subject = w.id"
+        f" FROM name AS w CROSS JOIN {piece.grain.table} AS r ON r.project = ? AND r.subject = w.id"
         " AND r.at >= ? AND r.at < ? GROUP BY r.subject, r.outcome",
-        (OTHER, project_id, Word.NAME, project_id, low, high),
+        (OTHER, project_id, Word.NAME, project_id, piece.low, piece.high),
     )

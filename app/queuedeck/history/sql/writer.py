@@ -7,7 +7,7 @@ The write path is three files: here a group becomes facts, `tasks.py` finds the 
 """
 
 from collections import defaultdict
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from functools import partial
 
@@ -98,10 +98,15 @@ class Writer:
             self.db.dialect.rest(self.db)
         self._idle = True
 
-    def prune_counts(self) -> bool:
+    def sum_up(self) -> bool:
+        """One step of making coarse rollups of fine ones. Says whether there may be more to do."""
+        with self._transaction():
+            return self._ledger.sum_up()
+
+    def prune_counts(self, kept_days: Mapping[int, int]) -> bool:
         """Delete a slice of the rollups that are no longer kept. Says whether there was any."""
         with self._transaction():
-            return self._ledger.prune()
+            return self._ledger.prune(kept_days)
 
     def add_words(self, portion: Portion) -> None:
         """The next tasks in the index of words, unless their day is gone."""

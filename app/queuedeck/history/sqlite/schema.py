@@ -9,11 +9,13 @@ import sqlite3
 from pathlib import Path
 
 from queuedeck.errors import Unavailable
-from queuedeck.history.sql.tables import ALL_TABLES, NEW_TABLES
+from queuedeck.history.sql.tables import ALL_TABLES, NEW_TABLES, STEPS
 from queuedeck.history.sqlite.dialect import SqliteDatabase
 from queuedeck.history.sqlite.migrate import copy_days
 
-LAYOUT = 2
+_DAYS_LAYOUT = 2
+"""The first with a table for each day."""
+LAYOUT = _DAYS_LAYOUT + len(STEPS)
 """Kept in `PRAGMA user_version`. Counts up when older code could not read the file."""
 
 APPLICATION_ID = 0x51444B48
@@ -74,21 +76,30 @@ def _set_up(db: SqliteDatabase, path: Path) -> None:
             f"PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {LAYOUT}; COMMIT;"
         )
     elif layout < LAYOUT:
-        _migrate(db)
+        _migrate(db, layout)
 
 
-def _migrate(db: SqliteDatabase) -> None:
+def _migrate(db: SqliteDatabase, layout: int) -> None:
     """All of it or nothing."""
     db.execute("BEGIN IMMEDIATE")
     try:
-        for statement in NEW_TABLES.split(";"):
-            db.execute(statement)
-        copy_days(db)
+        if layout < _DAYS_LAYOUT:
+            _run(db, NEW_TABLES)
+            copy_days(db)
+        else:
+            for step in STEPS[layout - _DAYS_LAYOUT :]:
+                _run(db, step)
         db.execute(f"PRAGMA user_version = {LAYOUT}")
         db.execute("COMMIT")
     except BaseException:
         db.execute("ROLLBACK")
         raise
+
+
+def _run(db: SqliteDatabase, statements: str) -> None:
+    """`executescript` would commit what was begun."""
+    for statement in statements.split(";"):
+        db.execute(statement)
 
 
 def _check_empty(db: SqliteDatabase, path: Path) -> None:

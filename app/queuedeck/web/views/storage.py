@@ -7,6 +7,7 @@ import msgspec
 
 from queuedeck.clock import DAY_US, SECOND_US
 from queuedeck.domain.projects.storage import Storage
+from queuedeck.history.rollups import KEPT_DAYS
 from queuedeck.web.format import count, plural, size
 
 
@@ -31,15 +32,18 @@ class StorageView(msgspec.Struct, frozen=True, kw_only=True):
     server_days: int
     task_days: str
     payload_days: str
+    count_days: str
+    most_count_days: int = KEPT_DAYS
     error: str = ""
 
 
 def storage_view(
-    found: Storage, *, may_change: bool, error: str = "", given: tuple[str, str] | None = None
+    found: Storage, *, may_change: bool, error: str = "", given: tuple[str, str, str] | None = None
 ) -> StorageView:
     largest = max((day.bytes for day in found.days), default=0)
-    chosen = (_days(found.retention.task_days), _days(found.retention.payload_days))
-    task_days, payload_days = given or chosen
+    kept = found.retention
+    chosen = (_days(kept.task_days), _days(kept.payload_days), _days(kept.count_days))
+    task_days, payload_days, count_days = given or chosen
     return StorageView(
         figures=_figures(found),
         lines=tuple(
@@ -55,6 +59,7 @@ def storage_view(
         server_days=found.server_days,
         task_days=task_days,
         payload_days=payload_days,
+        count_days=count_days,
         error=error,
     )
 

@@ -6,6 +6,7 @@ from tests.support.control import KEYRING, SHELL
 
 from queuedeck.domain.projects.retention import (
     Retention,
+    days_of_counts,
     find_retention,
     projects_that_keep_less,
     set_retention,
@@ -22,8 +23,8 @@ async def shop(db):
     return await create_project(db, KEYRING, "Shop", SHELL)
 
 
-async def keep(db, project, tasks, payloads):
-    chosen = Retention(task_days=tasks, payload_days=payloads)
+async def keep(db, project, tasks, payloads, counts=None):
+    chosen = Retention(task_days=tasks, payload_days=payloads, count_days=counts)
     await set_retention(db, KEYRING, project, chosen, SHELL, server_days=SERVER_DAYS)
 
 
@@ -52,7 +53,26 @@ async def test_server_that_keeps_less_by_now_wins(db, shop):
     assert found == [Kept(project_id=shop.id, task_days=12, payload_days=10)]
 
 
-@pytest.mark.parametrize("chosen", [(2, None), (31, None), (None, 31), (10, 11), (None, 0)])
+async def test_counts_are_kept_apart_from_tasks(db, shop):
+    assert await days_of_counts(db) == {}
+    await keep(db, shop, None, None, 90)
+    assert await days_of_counts(db) == {shop.id: 90}
+    assert await projects_that_keep_less(db, SERVER_DAYS) == []
+    assert await find_retention(db, shop.id) == Retention(count_days=90)
+
+
+@pytest.mark.parametrize(
+    "chosen",
+    [
+        (2, None),
+        (31, None),
+        (None, 31),
+        (10, 11),
+        (None, 0),
+        (None, None, 2),
+        (None, None, 401),
+    ],
+)
 async def test_what_the_server_cannot_keep_to_is_refused(db, shop, chosen):
     with pytest.raises(Invalid, match="kept for"):
         await keep(db, shop, *chosen)
