@@ -47,7 +47,7 @@ def read_cells() -> list[dict[str, Any]]:
     was never run."""
     cells: list[dict[str, Any]] = []
     for cell in tomllib.loads(MATRIX.read_text())["cell"]:
-        given = {"broker": "redis", "python": "3.11", "behaviours": None, **cell}
+        given = {"broker": "redis", "python": "3.11", "pool": "", "behaviours": None, **cell}
         record = RECORDS / f"{cell['name']}.json"
         cells.append({**given, **json.loads(record.read_text())} if record.exists() else given)
     return cells
@@ -108,7 +108,8 @@ def engines_page(cells: list[dict[str, Any]]) -> str:
         "",
         "## Behaviours",
         "",
-        "As on the newest version on Redis; where an older one, or RabbitMQ, differs, it says so.",
+        "As on the newest version on Redis; where an older one, RabbitMQ or greenlets differ, it",
+        "says so.",
         "",
         _row(["behaviour", *heads]),
         _row(["---"] * (len(engines) + 1)),
@@ -125,6 +126,7 @@ def _versions(cells: list[dict[str, Any]]) -> list[str]:
     for cell in sorted(cells, key=lambda cell: cell["engine"]):
         result = "not run"
         version = cell["packages"][0].partition("==")[2]
+        version += f", {cell['pool']}" if cell["pool"] else ""
         if cell["behaviours"] is not None:
             all_of = [one["support"] for one in cell["behaviours"].values()]
             cannot, failed = all_of.count("impossible"), len(cell["failed"])
@@ -138,12 +140,17 @@ def _versions(cells: list[dict[str, Any]]) -> list[str]:
 
 def _range(cells: list[dict[str, Any]], engine: str) -> str:
     """From the oldest version that was run to the newest: `5.2.7 to 5.7.0`."""
-    ran = [cell["version"] for cell in _ran(cells, engine) if cell["broker"] == "redis"]
+    ran = [cell["version"] for cell in _ran(cells, engine) if _is_usual(cell)]
     return f"{ran[0]} to {ran[-1]}"
 
 
 def _ran(cells: list[dict[str, Any]], engine: str) -> list[dict[str, Any]]:
     return [cell for cell in cells if cell["engine"] == engine and cell["behaviours"] is not None]
+
+
+def _is_usual(cell: dict[str, Any]) -> bool:
+    """What the table shows first: on Redis, with the workers that an engine has by default."""
+    return cell["broker"] == "redis" and not cell["pool"]
 
 
 def _seen_on(
@@ -152,9 +159,11 @@ def _seen_on(
     """Behaviour -> how it is on the newest version on Redis, under an empty name, then every other
     way it was seen, under the name of the place. Second: the behaviours, by name."""
     ran = _ran(cells, engine)
-    base = [cell for cell in ran if cell["broker"] == "redis"][-1]
+    base: dict[str, dict[str, str]] = {}
+    for cell in ran:
+        base |= cell["behaviours"] if _is_usual(cell) else {}
     found: dict[str, list[tuple[str, dict[str, str]]]] = {}
-    for name, one in sorted(base["behaviours"].items()):
+    for name, one in sorted(base.items()):
         found[name] = [("", one)]
         differ: dict[tuple[str, str], list[dict[str, Any]]] = {}
         for cell in ran:
@@ -168,17 +177,20 @@ def _seen_on(
 
 
 def _place(where: list[dict[str, Any]], ran: list[dict[str, Any]]) -> str:
-    """`RabbitMQ`, when that is all of it; else the versions."""
-    broker = where[0]["broker"]
-    if broker != "redis" and where == [cell for cell in ran if cell["broker"] == broker]:
-        return _BROKERS[broker]
-    versions = [
-        f"{cell['version']} on {_BROKERS[cell['broker']]}"
-        if cell["broker"] != "redis"
-        else str(cell["version"])
-        for cell in where
-    ]
-    return ", ".join(versions)
+    """`RabbitMQ`, or `gevent`, when that is all of it; else the versions."""
+    broker, pool = where[0]["broker"], where[0]["pool"]
+    if not _is_usual(where[0]) and where == [
+        cell for cell in ran if (cell["broker"], cell["pool"]) == (broker, pool)
+    ]:
+        return pool or _BROKERS[broker]
+    return ", ".join(map(_version_of, where))
+
+
+def _version_of(cell: dict[str, Any]) -> str:
+    """`5.7.0`, `5.7.0 on RabbitMQ`, `5.7.0 with gevent`."""
+    version = str(cell["version"])
+    version += f" on {_BROKERS[cell['broker']]}" if cell["broker"] != "redis" else ""
+    return version + (f" with {cell['pool']}" if cell["pool"] else "")
 
 
 def _row(columns: list[str]) -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.conformance.harness import BROKER_NAME, Commander, Harness
+from tests.conformance.harness import BROKER_NAME, POOL, Commander, Harness
 
 from queuedeck_agent import wire
 
@@ -30,10 +30,10 @@ def behaviour_of(test: str) -> str:
 
 
 def line_of(
-    harness: type[Harness], name: str, title: str | None, version: str, broker: str
+    harness: type[Harness], name: str, title: str | None, version: str, broker: str, pool: str = ""
 ) -> dict[str, str]:
     """What the record says of a behaviour that passed, or that is declared impossible."""
-    support, reason = harness.says_of(name, version, broker)
+    support, reason = harness.says_of(name, version, broker, pool)
     return {"title": (title or "").strip(), "support": support, "reason": reason}
 
 
@@ -45,7 +45,7 @@ def _record(request: pytest.FixtureRequest, record_property: Callable[[str, obje
         return
     name = behaviour_of(request.node.name)
     version = harness.version()
-    line = line_of(harness, name, request.function.__doc__, version, BROKER_NAME)
+    line = line_of(harness, name, request.function.__doc__, version, BROKER_NAME, POOL)
     request.node.stash[_LINE] = line
     record_property("behaviour", [harness.engine, version, name, line])
     if line["support"] == "impossible":
@@ -125,5 +125,6 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     if not RECORD or not _seen:
         return
     where = {"broker": BROKER_NAME, "python": ".".join(platform.python_version_tuple()[:2])}
+    where |= {"pool": POOL} if POOL else {}
     record = {**_seen, **where, "failed": sorted(_seen["failed"])}
     Path(RECORD).write_text(json.dumps(record, indent=1, sort_keys=True) + "\n")

@@ -13,6 +13,7 @@ from tests.conformance import dramatiq_app
 from tests.conformance.harness import (
     BROKER,
     BROKER_NAME,
+    POOL,
     TASKS,
     Call,
     Difference,
@@ -86,7 +87,8 @@ class DramatiqHarness(Harness):
         return {**super().env(attached), "dramatiq_worker_timeout": "100"}
 
     def command(self) -> list[str]:
-        command = str(Path(sys.executable).with_name("dramatiq"))
+        program = "dramatiq-gevent" if POOL == "gevent" else "dramatiq"
+        command = str(Path(sys.executable).with_name(program))
         return [command, "tests.conformance.dramatiq_app", "-p", "1", "-t", "2"]
 
     def is_ready(self) -> bool:

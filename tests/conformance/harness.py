@@ -30,6 +30,8 @@ BROKER = os.environ.get("TEST_BROKER", "redis://127.0.0.1:6379/14")
 QUEUES = os.environ.get("TEST_QUEUES", BROKER)
 """Where tasks wait; the truth and the results are in Redis always."""
 BROKER_NAME = "rabbitmq" if QUEUES.startswith("amqp") else "redis"
+POOL = os.environ.get("TEST_POOL", "")
+"""How the worker runs tasks at once, in its engine's own word; empty: as the harness has it."""
 REPOSITORY = Path(__file__).resolve().parents[2]
 TASKS = "tests.conformance.tasks"
 replace = msgspec.structs.replace
@@ -85,6 +87,8 @@ class Difference(msgspec.Struct, frozen=True):
     """Only there; empty: on every one."""
     versions: str = ""
     """Only in this range: `<2.0`; empty: in all."""
+    pools: tuple[str, ...] = ()
+    """Only with these; none: with every one."""
 
 
 class Harness(ABC):
@@ -203,10 +207,12 @@ class Harness(ABC):
     # --- What is the same for all ---
 
     @classmethod
-    def says_of(cls, behaviour: str, version: str, broker: str) -> tuple[str, str]:
-        """(`native`, `emulated` or `impossible`; the reason) in that version on that broker."""
+    def says_of(cls, behaviour: str, version: str, broker: str, pool: str = "") -> tuple[str, str]:
+        """(`native`, `emulated` or `impossible`; the reason) in that version, on that broker, with
+        that pool."""
         for one in cls.differences:
             fits = one.broker in ("", broker) and within(version, one.versions)
+            fits = fits and (not one.pools or pool in one.pools)
             if behaviour in one.behaviours and fits:
                 return one.support, one.reason
         for support, reasons in (("impossible", cls.impossible), ("emulated", cls.emulated)):

@@ -15,6 +15,7 @@ from tests.conformance.behaviours import *  # noqa: F403
 from tests.conformance.harness import (
     BROKER,
     BROKER_NAME,
+    POOL,
     QUEUES,
     Call,
     Difference,
@@ -27,6 +28,13 @@ from queuedeck_agent import wire
 from queuedeck_agent.engines.celery.adapter import CeleryEngine
 
 pytestmark = pytest.mark.engine
+
+
+GREEN = ("gevent", "eventlet")
+_ONE_PROCESS = (
+    "Greenlets run in the worker's own process: what kills one kills all, and then nobody but the "
+    "agent's silence tells."
+)
 
 
 class CeleryHarness(Harness):
@@ -60,6 +68,12 @@ class CeleryHarness(Harness):
             "nobody. One that a worker holds by then is seen to expire, as on Redis.",
             broker="rabbitmq",
         ),
+        Difference(("killed_in_the_middle_of_a_task",), _ONE_PROCESS, pools=GREEN),
+        Difference(
+            ("timed_out",),
+            "Celery's pool of eventlet enforces no time limits.",
+            pools=("eventlet",),
+        ),
     )
     exits_as = wire.TaskLost
     urgent = 0 if BROKER_NAME == "redis" else 9
@@ -82,6 +96,7 @@ class CeleryHarness(Harness):
         options = ["-c", "2", "-l", "info", "-n", f"{self.queue}@%h"]
         quiet = ["--without-mingle", "--without-gossip", "-Q", f"{self.queue},{self.other_queue}"]
         app = ["-A", "tests.conformance.celery_app"]
+        options += ["-P", POOL] if POOL else []
         program = str(Path(sys.executable).with_name("celery"))
         return [sys.executable, program, *app, "worker", *options, *quiet]
 
@@ -120,7 +135,7 @@ class CeleryHarness(Harness):
     def slots(self) -> int:
         name = self.said[1].worker
         pool = self.client.control.inspect([name], timeout=5).stats()[name]["pool"]
-        return len(pool["processes"])
+        return len(pool["processes"]) if "processes" in pool else int(pool["max-concurrency"])
 
     def result(self, task_id: str) -> Any:
         return self._stored(task_id).get("result")
@@ -146,7 +161,8 @@ class CeleryHarness(Harness):
     def _signature(self, one: Call) -> str:
         options = {
             "countdown": one.delay or None,
-            "soft_time_limit": one.limit or None,
+            # Greenlets know the hard one only.
+            "time_limit" if POOL in GREEN else "soft_time_limit": one.limit or None,
             "expires": one.expires or None,
         }
         given = {name: value for name, value in options.items() if value}

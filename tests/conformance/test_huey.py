@@ -9,7 +9,7 @@ import huey
 import pytest
 from tests.conformance import huey_app
 from tests.conformance.behaviours import *  # noqa: F403
-from tests.conformance.harness import Call, Difference, Harness
+from tests.conformance.harness import POOL, Call, Difference, Harness
 from tests.conformance.verbs import *  # noqa: F403
 
 from queuedeck_agent import wire
@@ -41,7 +41,15 @@ class HueyHarness(Harness):
         "running_task_is_left_alone": _NO_STOP,
         "terminated": _NO_STOP,
     }
-    differences = (Difference(("timed_out",), "Huey has time limits since 3.0.", versions="<3.0"),)
+    differences = (
+        Difference(("timed_out",), "Huey has time limits since 3.0.", versions="<3.0"),
+        Difference(
+            ("killed_in_the_middle_of_a_task",),
+            "Greenlets run in the consumer's own process: what kills one kills all, and then "
+            "nobody but the agent's silence tells.",
+            pools=("greenlet",),
+        ),
+    )
     exits_as = wire.TaskLost
     prelude = "from tests.conformance import huey_app as t"
 
@@ -55,7 +63,9 @@ class HueyHarness(Harness):
 
     def command(self) -> list[str]:
         consumer = str(Path(sys.executable).with_name("huey_consumer"))
-        options = ["-k", "process", "-w", "2", "-c", "1", "-d", "0.05"]
+        if POOL == "greenlet":
+            consumer = str(Path(huey_app.__file__).with_name("huey_greenlets.py"))
+        options = ["-k", POOL or "process", "-w", "2", "-c", "1", "-d", "0.05"]
         return [sys.executable, consumer, "tests.conformance.huey_app.huey", *options]
 
     def is_ready(self) -> bool:

@@ -39,7 +39,7 @@ def test_record_says_what_the_suite_says(cell: Cell) -> None:
     record = RECORDS[cell.name]
     harness = harness_of(cell.engine)
     expected: dict[str, Any] = {
-        name: line_of(harness, name, function.__doc__, record["version"], cell.broker)
+        name: line_of(harness, name, function.__doc__, record["version"], cell.broker, cell.pool)
         for name, function in BEHAVIOURS.items()
     }
     assert record["failed"] == []
@@ -56,8 +56,8 @@ def test_record_says_what_the_suite_says(cell: Cell) -> None:
 def test_record_is_of_its_cell(cell: Cell) -> None:
     record = RECORDS[cell.name]
     assert f"{cell.engine}=={record['version']}" == cell.packages[0]
-    found = (record["engine"], record["broker"], record["python"])
-    assert found == (cell.engine, cell.broker, cell.python)
+    found = (record["engine"], record["broker"], record["python"], record.get("pool", ""))
+    assert found == (cell.engine, cell.broker, cell.python, cell.pool)
 
 
 @pytest.mark.parametrize("engine", ENGINES)

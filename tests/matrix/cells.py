@@ -23,6 +23,8 @@ class Cell(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     broker: str = "redis"
     """`redis` or `rabbitmq`: where the tasks wait. Results and the truth are in Redis always."""
     python: str = "3.11"
+    pool: str = ""
+    """How its worker runs tasks at once, in the engine's own word; empty: as by default."""
 
     @property
     def record(self) -> Path:

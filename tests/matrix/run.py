@@ -63,7 +63,8 @@ def run(cell: Cell, redis: str) -> Outcome:
     except subprocess.CalledProcessError as error:
         return Outcome(cell.name, "failed", f"its environment cannot be made: {error}")
     began = time.monotonic()
-    code = _pytest(cell, python, {"TEST_BROKER": redis, "TEST_QUEUES": queues})
+    where = {"TEST_BROKER": redis, "TEST_QUEUES": queues, "TEST_POOL": cell.pool}
+    code = _pytest(cell, python, where)
     seconds = f"{time.monotonic() - began:.0f} s"
     return Outcome(cell.name, "failed" if code else "passed", seconds)
 

@@ -6,6 +6,8 @@ What ran is written to a Redis list, so that tests can compare the agent's event
 
 import hashlib
 import os
+import sys
+import threading
 import time
 from typing import Any
 
@@ -16,7 +18,7 @@ from celery.exceptions import Ignore, Reject, SoftTimeLimitExceeded
 BROKER = os.environ.get("TEST_BROKER", "redis://127.0.0.1:6379/14")
 QUEUE = os.environ.get("TEST_QUEUE", "tests")
 
-app = Celery("tests", broker=BROKER, backend=BROKER)
+app = Celery("tests", broker=os.environ.get("TEST_QUEUES", BROKER), backend=BROKER)
 app.conf.update(
     task_default_queue=QUEUE,
     result_expires=300,
@@ -85,6 +87,26 @@ def sleep(self: Task, seconds: float) -> str:
         told("limited", self.request.id)
         raise
     return "slept"
+
+
+@app.task(name="tests.meets", bind=True)
+def meets(self: Task, number: int) -> str:
+    """Ends when so many of its kind run at the same time."""
+    client = redis.Redis.from_url(BROKER)
+    here = f"meets:{QUEUE}"
+    client.sadd(here, self.request.id)
+    client.expire(here, 300)
+    while client.scard(here) < number:
+        time.sleep(0.01)
+    client.close()
+    return "met"
+
+
+@app.task(name="tests.threads")
+def threads() -> dict[str, bool]:
+    """By name: whether it is a thread of the system. A greenlet has no frame of its own there."""
+    frames = sys._current_frames()
+    return {one.name: one.ident in frames for one in threading.enumerate()}
 
 
 @app.task(name="tests.replaced", bind=True)

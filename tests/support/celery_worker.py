@@ -35,6 +35,8 @@ def eventually(check: Callable[[], Any], seconds: float = 15.0) -> Any:
 class Worker:
     """One worker process with a queue and a spool of its own."""
 
+    module = "tests.support.celery_tasks"
+
     def __init__(self, folder: Path, dsn: str = "", environment: dict[str, str] | None = None):
         self.folder = folder
         self.spool = folder / "spool"
@@ -67,7 +69,7 @@ class Worker:
 
     def launch(self, *options: str, slots: int = 2) -> "Worker":
         """Starts it with the log level that Celery has by itself."""
-        command = ["-m", "celery", "-A", "tests.support.celery_tasks", "worker"]
+        command = ["-m", "celery", "-A", self.module, "worker"]
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "queuedeck_agent.cli", "run", "--", sys.executable,

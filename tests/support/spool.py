@@ -6,6 +6,8 @@ import os
 from pathlib import Path
 
 from queuedeck_agent import wire
+from queuedeck_agent.dsn import SealKey
+from queuedeck_agent.seal import Seals
 from queuedeck_agent.segment import Segment
 
 SEAL_KEY = bytes(range(32))
@@ -28,6 +30,12 @@ def events(base: Path) -> list[wire.AnyEvent]:
         found += [wire.decode_event(payload) for _number, payload in segment.records()]
         segment.close()
     return sorted(found, key=lambda event: event.at_us)
+
+
+def opened(event: wire.TaskPublished | wire.TaskStarted) -> bytes:
+    """The sealed call of an event of the project `shop`, with the key of `dsn`."""
+    seals = Seals((SealKey(SEAL_ID, SEAL_KEY),))
+    return seals.open("shop", event.source, event.name, event.task_id, event.sealed)
 
 
 def whole_bytes(base: Path) -> bytes:

@@ -64,5 +64,7 @@ def _sanitised(url: str) -> str:
     except ValueError:
         port = 0
     place = urllib.parse.unquote(parts.path[1:]) or _PLACES.get(scheme, "")
+    if not scheme.startswith("amqp") or place == "/":
+        place = place.lstrip("/")  # the virtual hosts `shop` and `/shop` are two
     bracketed = f"[{host}]" if ":" in host else host
-    return f"{scheme}://{bracketed}{f':{port}' if port else ''}/{place.lstrip('/')}"
+    return f"{scheme}://{bracketed}{f':{port}' if port else ''}/{place}"

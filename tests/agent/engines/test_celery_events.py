@@ -11,18 +11,13 @@ from tests.support import spool
 from tests.support.celery_worker import BROKER, Worker
 
 from queuedeck_agent import wire
-from queuedeck_agent.dsn import SealKey
 from queuedeck_agent.engines.celery import call as celery_call
-from queuedeck_agent.seal import Seals
 
 pytestmark = pytest.mark.engine
 
 
 def opened(event: wire.TaskStarted | wire.TaskPublished) -> celery_call.SealedCall:
-    seals = Seals((SealKey(spool.SEAL_ID, spool.SEAL_KEY),))
-    return celery_call.unpack(
-        seals.open("shop", event.source, event.name, event.task_id, event.sealed)
-    )
+    return celery_call.unpack(spool.opened(event))
 
 
 def test_succeeded_task_is_received_started_succeeded(worker: Worker) -> None:

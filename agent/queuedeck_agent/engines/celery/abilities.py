@@ -7,6 +7,10 @@ STOPPABLE_POOLS = ("prefork", "gevent")
 """Pools that can stop a running task. Threads and solo cannot: Celery only logs an error."""
 RESIZABLE_POOLS = ("prefork", "gevent", "eventlet")
 
+_STOPS = {
+    "gevent": "Stops the greenlet of the task where it waits next; one that computes goes on.",
+}
+
 _NO_DEAD = (
     "Celery keeps no dead letters: a task that failed is gone from the broker. Retry it instead."
 )
@@ -44,7 +48,7 @@ def _of_tasks(broker: str, pool: str) -> dict[str, Answer]:
         "cancel": ("native", "A waiting task is revoked and, on Redis, taken out of its queue."),
         "terminate": ("none", f"A {pool} pool cannot stop a running task.")
         if cannot_stop
-        else ("native", "Kills the process of the task; Celery starts another."),
+        else ("native", _STOPS.get(pool, "Kills the process of the task; Celery starts another.")),
         "priority": _on_redis(
             broker,
             "Celery cannot change a waiting message: the agent moves it to the list of that "

@@ -23,7 +23,11 @@ from queuedeck_agent.engines.celery.queues import kind_of
 from queuedeck_agent.engines.celery.sending import Sending
 from queuedeck_agent.engines.celery.tasks import TaskHooks
 from queuedeck_agent.engines.celery.worker import WorkerHooks
-from queuedeck_agent.engines.celery.worker_commands import WorkerCommands, restart_refusal
+from queuedeck_agent.engines.celery.worker_commands import (
+    WorkerCommands,
+    restart_refusal,
+    slots_of,
+)
 from queuedeck_agent.engines.commands import Action, NameOf, carry_out, no_name
 from queuedeck_agent.errors import CommandRefused
 
@@ -104,7 +108,7 @@ class CeleryEngine:
             role=self.role,
             worker=str(controller.hostname) if controller is not None else "",
             pool=self.pool,
-            slots=_slots(controller) if controller is not None else 0,
+            slots=slots_of(controller) if controller is not None else 0,
             queues=tuple(sorted(gate.open | gate.held)) if gate is not None else (),
             capabilities=self.capabilities(),
             tasks=self._task_names(),
@@ -178,12 +182,6 @@ class CeleryEngine:
     def _task_names(self) -> tuple[str, ...]:
         names = sorted(name for name in self.app.tasks if not name.startswith("celery."))
         return tuple(names[:MAX_TASK_NAMES])
-
-
-def _slots(controller: Any) -> int:
-    """Of the pool, when it runs: it may have grown since."""
-    found = getattr(getattr(controller, "pool", None), "num_processes", None)
-    return found if isinstance(found, int) else int(controller.concurrency or 0)
 
 
 def signals_of_celery() -> Any:

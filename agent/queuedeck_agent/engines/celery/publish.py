@@ -13,6 +13,11 @@ from queuedeck_agent.engines.celery.limits import Running, hook
 STAMP = "queuedeck"
 """Our header: {"at": microseconds, "c": 1 if the publisher captured the arguments}."""
 
+_DELAYED = "celery_delayed_"
+_DELAY_DIGITS = 28
+"""Since 5.5 a task for later on quorum queues goes through 28 queues of RabbitMQ's that wait: the
+exchange is one of theirs, the routing key so many digits and then the task's own."""
+
 _MAX_PENDING = 256
 """Published but not yet confirmed calls that are remembered; a failed publish leaves one behind."""
 
@@ -58,6 +63,8 @@ class PublishHooks:
         task_id, (args, kwargs, embed) = _call_of(headers, body)
         priority = (properties or {}).get("priority")
         delivery = {"exchange": exchange, "routing_key": routing_key, "priority": priority}
+        if exchange:
+            delivery = self.undelayed(delivery)
         shown, sealed = self.arguments.take(sender, task_id, args, kwargs, headers, delivery, embed)
         headers[STAMP] = {"at": at_us, "c": 1 if shown else 0}
         if len(self._pending) >= _MAX_PENDING:
@@ -118,17 +125,28 @@ class PublishHooks:
         """The queue's name; with the default exchange it is the routing key."""
         if not exchange:
             return routing_key
+        if exchange.startswith(_DELAYED):
+            exchange, routing_key = _DELAYED, routing_key.split(".", _DELAY_DIGITS)[-1]
         key = (exchange, routing_key)
         if key not in self._queues:
             self._queues[key] = next(
                 (
                     queue.name
                     for queue in self.arguments.app.amqp.queues.values()
-                    if name_of(queue.exchange) == exchange and queue.routing_key == routing_key
+                    if exchange in (_DELAYED, name_of(queue.exchange))
+                    and queue.routing_key == routing_key
                 ),
                 routing_key,
             )
         return self._queues[key]
+
+    def undelayed(self, delivery: "dict[str, Any]") -> "dict[str, Any]":
+        """Where the message goes without its delay: a retry of it does not wait again."""
+        exchange = name_of(delivery.get("exchange"))
+        if not exchange.startswith(_DELAYED):
+            return delivery
+        queue = self.queue_of(exchange, delivery.get("routing_key") or "")
+        return {**delivery, "exchange": "", "routing_key": queue}
 
     def queue_in(self, delivery: "dict[str, Any]") -> str:
         """The queue's name, from what a message says about its delivery."""

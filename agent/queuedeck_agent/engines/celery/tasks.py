@@ -103,9 +103,10 @@ class TaskHooks:
         shown = sealed = b""
         interrupted: Exception | None = None
         if not published_us or not stamp.get("c"):
+            route = self.publishing.undelayed(delivery) if delivery.get("exchange") else delivery
             try:
                 shown, sealed = self.arguments.take(
-                    name, task_id, args, kwargs, headers, delivery, headers
+                    name, task_id, args, kwargs, headers, route, headers
                 )
             except Exception as error:  # noqa: BLE001 - raised again below
                 interrupted = error  # a time limit, most likely: the start is told all the same
@@ -183,6 +184,14 @@ class TaskHooks:
                         *about, kind, message, "", took, "rejected", run.name, run.worker
                     )
                 )
+        elif (limit := _greenlets_limit()) is not None:
+            # Celery stores the failure and sends no signal of it.
+            remember(self._reported, (task_id, run.attempt), None)
+            name, text = capture.exception_name(limit), _hard_limit(limit)
+            took = run.took_us()
+            self.emit(
+                wire.TaskFailed(*about, name, text, "", took, "timeout", run.name, run.worker)
+            )
         elif _is_exiting_by_itself():
             # Celery closes such a task late (prefork), not at all (threads), or fails over it
             # (prefork with a JSON result backend).
@@ -304,6 +313,17 @@ def _is_exiting_by_itself() -> bool:
             return False
         trace = trace.tb_next
     return True
+
+
+def _greenlets_limit() -> "Exception | None":
+    """What the pool of gevent makes of a hard time limit, if that ends the task just now."""
+    error = sys.exc_info()[1]
+    kinds = {f"{one.__module__}.{one.__qualname__}" for one in type(error).__mro__}
+    if "gevent.timeout.Timeout" not in kinds:
+        return None
+    from billiard.exceptions import TimeLimitExceeded
+
+    return TimeLimitExceeded(getattr(error, "seconds", None))
 
 
 def _hard_limit(exception: Any) -> str:

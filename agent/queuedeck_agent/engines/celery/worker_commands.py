@@ -135,6 +135,9 @@ class WorkerCommands:
         return getattr(consumer, "task_buckets", {}).get(name)
 
     def _slots(self, worker: str) -> int:
+        controller = self.controller
+        if _is_green(controller) and worker == str(controller.hostname):
+            return slots_of(controller)  # its statistics name what it began with
         with own_connection(self.app) as connection:
             asked = self.app.control.inspect([worker], timeout=ANSWER_S, connection=connection)
             found = asked.stats() or {}
@@ -154,6 +157,20 @@ class WorkerCommands:
             raise CommandRefused("error", _silent(worker))
         if "error" in said[0]:
             raise CommandRefused("unsupported", f"Worker {worker} refused: {said[0]['error']}.")
+
+
+def slots_of(controller: Any) -> int:
+    """Of the pool, when it runs: it may have grown since. One of greenlets calls those that run
+    now its processes."""
+    pool = getattr(controller, "pool", None)
+    found = getattr(pool, "num_processes", None)
+    if _is_green(controller):
+        found = getattr(getattr(pool, "_pool", None), "size", None)
+    return found if isinstance(found, int) else int(controller.concurrency or 0)
+
+
+def _is_green(controller: Any) -> bool:
+    return bool(getattr(getattr(controller, "pool", None), "is_green", False))
 
 
 @contained

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The source of a Dramatiq broker: where it is and its namespace, read from its settings."""
 
+import urllib.parse
 from typing import Any
 
 from queuedeck_agent.engines import sources
@@ -39,5 +40,5 @@ def _amqp(parameters: Any) -> str:
     """Parameters of a RabbitMQ connection, as pika has them."""
     host = str(getattr(parameters, "host", "") or "")
     host = f"[{host}]" if ":" in host else host
-    virtual_host = str(getattr(parameters, "virtual_host", "") or "/").lstrip("/")
+    virtual_host = urllib.parse.quote(str(getattr(parameters, "virtual_host", "") or "/"), "")
     return f"amqp://{host}:{getattr(parameters, 'port', 5672)}/{virtual_host}"
