@@ -20,6 +20,7 @@ from queuedeck.domain.audit.queries import check_key
 from queuedeck.domain.commands.again import renew_leases
 from queuedeck.domain.commands.delivery import apply_results
 from queuedeck.domain.commands.desk import Results
+from queuedeck.domain.labels.rulebook import Rulebook
 from queuedeck.domain.queues.observers import Observers
 from queuedeck.domain.queues.watch import Watches
 from queuedeck.domain.tasks.ingest import Ingest
@@ -105,6 +106,7 @@ def _services(settings: Settings, dispatch: Dispatch) -> Services:
     control, live = ControlDb(settings.control), Live()
     history = _history(settings)
     registry, watches = AgentRegistry(now_us), Watches(now_us)
+    rulebook = Rulebook(control)
     results = Results(control=control, keyring=keys, live=live, clock=now_us)
     return Services(
         settings=settings,
@@ -116,7 +118,8 @@ def _services(settings: Settings, dispatch: Dispatch) -> Services:
         registry=registry,
         watches=watches,
         observers=Observers(registry, watches, now_us),
-        ingest=Ingest(history, live, partial(apply_results, results)),
+        ingest=Ingest(history, live, partial(apply_results, results), labels_of=rulebook.of),
+        rulebook=rulebook,
         commands_changed=dispatch.wake,
         passwords=Passwords(),
         clock=now_us,
@@ -141,6 +144,7 @@ async def _running(
         await services.control.open()
         stack.push_async_callback(services.control.close)
         await check_key(services.control, services.keyring)
+        await services.rulebook.load()
         await services.history.open()
         stack.push_async_callback(services.history.close)
         await restore_depths(services)

@@ -7,7 +7,7 @@ from litestar.openapi.plugins import JsonRenderPlugin
 from litestar.openapi.spec import Components, SecurityScheme
 
 from queuedeck import __version__
-from queuedeck.api import operations, pauses, queues, submissions, task_commands, workers
+from queuedeck.api import labels, operations, pauses, queues, submissions, task_commands, workers
 from queuedeck.api.audit import list_audit
 from queuedeck.api.commands import cancel_task, retry_task, show_command
 from queuedeck.api.health import healthz, readyz
@@ -45,6 +45,7 @@ ROUTES = [
             *workers.HANDLERS,
             show_storage,
             change_retention,
+            *labels.HANDLERS,
         ],
     ),
 ]

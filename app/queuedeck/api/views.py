@@ -85,6 +85,10 @@ class TaskSummary(msgspec.Struct, frozen=True, kw_only=True):
     """What the task's own code put on it."""
     progress: Progress | None
     """What the task's own code told last; null when it never did."""
+    label: str = ""
+    """Its second name, by a rule of the project."""
+    mark: str = ""
+    """The title of the rule that its result fits, or empty. It succeeded all the same."""
 
 
 class TaskList(msgspec.Struct, frozen=True):

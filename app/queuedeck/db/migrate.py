@@ -7,7 +7,7 @@ from sqlalchemy import Connection
 
 from queuedeck import paths
 
-HEAD = "0007"
+HEAD = "0008"
 """The newest revision in alembic/versions; a test compares."""
 
 

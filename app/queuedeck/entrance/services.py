@@ -9,6 +9,7 @@ from queuedeck.clock import Clock
 from queuedeck.db.engine import ControlDb
 from queuedeck.domain.accounts.passwords import Passwords
 from queuedeck.domain.agents.registry import AgentRegistry
+from queuedeck.domain.labels.rulebook import Rulebook
 from queuedeck.domain.queues.observers import Observers
 from queuedeck.domain.queues.watch import Watches
 from queuedeck.domain.tasks.ingest import Ingest
@@ -32,6 +33,7 @@ class Services(msgspec.Struct, frozen=True, kw_only=True):
     watches: Watches
     observers: Observers
     ingest: Ingest
+    rulebook: Rulebook
     commands_changed: Callable[[int], None]
     """Call after the commit of a command, with its project: it is sent at once."""
     passwords: Passwords

@@ -28,6 +28,7 @@ class Word(IntEnum):
     RELEASE = 9
     REASON = 10
     ROUTE = 11
+    MARK = 12
 
 
 Intern = Callable[[Word, str], int]

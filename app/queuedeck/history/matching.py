@@ -45,24 +45,24 @@ def needle_of(text: str) -> Needle:
 
 def document_of(args: bytes, *errors: str) -> str:
     """The words of a task, each behind a space: of its arguments' values, and of its errors."""
-    texts = [*_texts(_decoded(args)), *errors]
+    texts = [*texts_in(decoded(args)), *errors]
     lines = (" ".join(["", *_words(text)]) for text in texts)
     return _BREAK.join(line for line in lines if line)[:DOCUMENT_CHARS]
 
 
 def holds(term: PathTerm, payload: bytes) -> bool:
     """Whether the payload has a value that the term, without its sign, asks for."""
-    found = values_at(term, _decoded(payload))
-    return any(_fits(text, term.values) for text in found)
+    found = values_at(term, decoded(payload))
+    return any(fits(text, term.values) for text in found)
 
 
 def values_at(term: PathTerm, value: Json) -> Iterator[str]:
     """The values at the path as text; anywhere when it is empty."""
     if term.part == "args":
-        value = _by_name_and_position(value)
+        value = by_name_and_position(value)
     if not term.path:
-        return _texts(value)
-    return (_text(found) for found in _descend(value, term.path) if _is_plain(found))
+        return texts_in(value)
+    return (text_of(found) for found in descend(value, term.path) if is_plain(found))
 
 
 def raw_part(values: Sequence[str]) -> str | None:
@@ -76,7 +76,8 @@ def _words(text: str) -> list[str]:
     return _WORD.findall(text.casefold())
 
 
-def _decoded(payload: bytes) -> Json:
+def decoded(payload: bytes) -> Json:
+    """A captured payload as JSON; what is none, as text."""
     if not payload:
         return None
     try:
@@ -85,7 +86,7 @@ def _decoded(payload: bytes) -> Json:
         return payload.decode(errors="replace")
 
 
-def _by_name_and_position(call: Json) -> Json:
+def by_name_and_position(call: Json) -> Json:
     """`{"args": [a], "kwargs": {"k": b}}` as `{"0": a, "k": b}`."""
     if not isinstance(call, dict):
         return call
@@ -97,12 +98,13 @@ def _by_name_and_position(call: Json) -> Json:
     return merged | (cast("dict[str, Json]", kwargs) if isinstance(kwargs, dict) else {})
 
 
-def _descend(value: Json, path: Sequence[str]) -> Iterator[Json]:
+def descend(value: Json, path: Sequence[str]) -> Iterator[Json]:
+    """Everything at the path, of which `*` is any key or position."""
     if not path:
         yield value
         return
     for inner in _step(value, path[0]):
-        yield from _descend(inner, path[1:])
+        yield from descend(inner, path[1:])
 
 
 def _step(value: Json, step: str) -> Iterable[Json]:
@@ -118,27 +120,30 @@ def _step(value: Json, step: str) -> Iterable[Json]:
     return []
 
 
-def _texts(value: Json) -> Iterator[str]:
+def texts_in(value: Json) -> Iterator[str]:
     """Every plain value inside, as text."""
     if isinstance(value, dict):
         for inner in cast("dict[str, Json]", value).values():
-            yield from _texts(inner)
+            yield from texts_in(inner)
     elif isinstance(value, list):
         for inner in cast("list[Json]", value):
-            yield from _texts(inner)
+            yield from texts_in(inner)
     elif value is not None:
-        yield _text(value)
+        yield text_of(value)
 
 
-def _is_plain(value: Json) -> bool:
+def is_plain(value: Json) -> bool:
+    """Whether it has no values inside."""
     return not isinstance(value, dict | list)
 
 
-def _text(value: Json) -> str:
+def text_of(value: Json) -> str:
+    """A plain value as people write it."""
     return value if isinstance(value, str) else msgspec.json.encode(value).decode()
 
 
-def _fits(text: str, patterns: Iterable[str]) -> bool:
+def fits(text: str, patterns: Iterable[str]) -> bool:
+    """Whether the text equals, or with `*` fits, any of the patterns."""
     return any(text == one or ("*" in one and _pattern(one).match(text)) for one in patterns)
 
 

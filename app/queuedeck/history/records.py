@@ -5,6 +5,7 @@ from enum import StrEnum
 
 import msgspec
 
+from queuedeck.history.labels import Labels
 from queuedeck.history.ranges import Between, Period
 from queuedeck_agent import wire
 
@@ -49,6 +50,8 @@ class Batch(msgspec.Struct, frozen=True):
     last: int
     events: list[wire.AnyEvent | Poison]
     """In lane order. A `Loss` stands for `count` numbers, everything else for one."""
+    labels: Labels | None = None
+    """The project's rules; None: it has none."""
 
 
 class Recorded(msgspec.Struct, frozen=True):
@@ -88,7 +91,8 @@ class TaskFilter(msgspec.Struct, frozen=True, kw_only=True):
 
     states: tuple[TaskState, ...] = ()
     names: tuple[str, ...] = ()
-    """Exact task names, or patterns with `*`; so are queues, workers, errors and releases."""
+    """Exact task names, or patterns with `*`; so are labels, queues, workers, errors, releases."""
+    labels: tuple[str, ...] = ()
     queues: tuple[str, ...] = ()
     engines: tuple[str, ...] = ()
     sources: tuple[str, ...] = ()
@@ -103,6 +107,8 @@ class TaskFilter(msgspec.Struct, frozen=True, kw_only=True):
     """What tasks' own code put on them, or patterns with `*`."""
     traces: tuple[str, ...] = ()
     """Ids of OpenTelemetry's traces."""
+    marked: tuple[str, ...] = ()
+    """`yes` or `no`: whether a rule marked the task."""
     ids: tuple[str, ...] = ()
     roots: tuple[str, ...] = ()
     """Ids of first tasks of workflows; the first task itself is found too."""
@@ -116,6 +122,7 @@ class TaskFilter(msgspec.Struct, frozen=True, kw_only=True):
     """When the first fact about the task happened."""
     not_states: tuple[TaskState, ...] = ()
     not_names: tuple[str, ...] = ()
+    not_labels: tuple[str, ...] = ()
     not_queues: tuple[str, ...] = ()
     not_engines: tuple[str, ...] = ()
     not_sources: tuple[str, ...] = ()
@@ -125,6 +132,7 @@ class TaskFilter(msgspec.Struct, frozen=True, kw_only=True):
     not_releases: tuple[str, ...] = ()
     not_tags: tuple[str, ...] = ()
     not_traces: tuple[str, ...] = ()
+    not_marked: tuple[str, ...] = ()
     not_ids: tuple[str, ...] = ()
     not_roots: tuple[str, ...] = ()
     not_waits: tuple[Between, ...] = ()
@@ -200,6 +208,10 @@ class TaskRow(msgspec.Struct, frozen=True, kw_only=True):
     retried_as: str
     tags: tuple[str, ...] = ()
     progress: Progress | None = None
+    label: str = ""
+    """Its second name, by a rule of the project from its arguments."""
+    mark: str = ""
+    """The title of the rule that its result fits, or empty. It succeeded all the same."""
 
 
 class Attempt(msgspec.Struct, frozen=True, kw_only=True):
@@ -289,6 +301,17 @@ class SelectedTask(msgspec.Struct, frozen=True, kw_only=True):
     """Its sealed original call is stored."""
     retried_as: str
     """The newest task that an operator's retry of it made, or empty."""
+
+
+class TaskSample(msgspec.Struct, frozen=True, kw_only=True):
+    """What rules about arguments and results are tried on. Both redacted; empty: not captured."""
+
+    key: int
+    engine: str
+    task_id: str
+    name: str
+    args: bytes
+    result: bytes
 
 
 class Selection(msgspec.Struct, frozen=True, kw_only=True):

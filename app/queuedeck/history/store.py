@@ -20,6 +20,7 @@ from queuedeck.history.records import (
     TaskFilter,
     TaskOrder,
     TaskPage,
+    TaskSample,
     TaskTrends,
     Totals,
     Trend,
@@ -62,8 +63,9 @@ class History(Protocol):
         ...
 
     async def facets(self, project_id: int, question: TaskFilter) -> Facets:
-        """How many tasks match, by state, task, queue, engine, worker, error and tag: each without
-        what the question itself asks of it. Counts the newest matches within a budget, and says so.
+        """How many tasks match, by state, task, label, queue, engine, worker, error and tag:
+        each without what the question itself asks of it. Counts the newest matches within a
+        budget, and says so.
         """
         ...
 
@@ -106,6 +108,10 @@ class History(Protocol):
         newest: int | None = None,
     ) -> Selection:
         """A portion of all tasks that match, newest first; none with a key above `newest`."""
+        ...
+
+    async def samples(self, project_id: int, question: TaskFilter, limit: int) -> list[TaskSample]:
+        """The newest tasks that match, with what they carried; as far as one page looks."""
         ...
 
     async def read_selected(self, project_id: int, keys: Sequence[int]) -> dict[int, SelectedTask]:

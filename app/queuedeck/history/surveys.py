@@ -21,7 +21,7 @@ class FacetCounts(msgspec.Struct, frozen=True, kw_only=True):
 
 class Facets(msgspec.Struct, frozen=True):
     by_key: dict[str, FacetCounts]
-    """`state`, `task`, `queue`, `engine`, `worker`, `error` and `tag`."""
+    """`state`, `task`, `label`, `queue`, `engine`, `worker`, `error` and `tag`."""
 
 
 class HistogramBar(msgspec.Struct, frozen=True):

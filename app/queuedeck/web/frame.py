@@ -28,6 +28,7 @@ _PLACE_NEEDS = {
     "Connect": Permission.CONNECT_AGENTS,
     "Audit": Permission.READ_AUDIT,
     "Storage": Permission.READ_TASKS,
+    "Labels": Permission.READ_TASKS,
 }
 
 

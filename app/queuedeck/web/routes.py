@@ -11,6 +11,7 @@ from queuedeck.web import (
     edits,
     failures,
     home,
+    labels,
     live,
     login,
     operations,
@@ -48,6 +49,7 @@ ROUTES: list[ControllerRouterHandler] = [
     *connect.ROUTES,
     *live.ROUTES,
     *storage.ROUTES,
+    *labels.ROUTES,
     *static.ROUTES,
     *styleguide.ROUTES,
 ]

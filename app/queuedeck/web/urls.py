@@ -76,6 +76,11 @@ def storage(project: str) -> str:
     return f"/p/{project}/storage"
 
 
+def labels(project: str, rule: str = "") -> str:
+    """The rules, or the form of one: `label` or `mark` for a new one."""
+    return f"/p/{project}/labels" + (f"/{rule}" if rule else "")
+
+
 def audit(project: str) -> str:
     return f"/p/{project}/audit"
 

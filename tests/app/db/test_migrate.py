@@ -14,6 +14,7 @@ from sqlalchemy import NullPool, create_engine
 import queuedeck.domain.accounts.models
 import queuedeck.domain.audit.models
 import queuedeck.domain.commands.models
+import queuedeck.domain.labels.models
 import queuedeck.domain.operations.models
 import queuedeck.domain.projects.models
 import queuedeck.domain.queues.models  # noqa: F401

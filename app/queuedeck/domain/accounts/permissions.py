@@ -26,6 +26,8 @@ class Permission(StrEnum):
     """Change pools and rates; drain and restart workers."""
     CONNECT_AGENTS = "agents:connect"
     """Make the key that connects workers, and see the connect page."""
+    MANAGE_LABELS = "labels:manage"
+    """Write the rules that name and mark tasks."""
     MANAGE_MEMBERS = "members:manage"
     MANAGE_PROJECT = "project:manage"
 

@@ -23,6 +23,7 @@ _ACTS = {
     Permission.PURGE: "queue.purge",
     Permission.INSPECT_QUEUES: "queue.inspect",
     Permission.CONTROL_WORKERS: "worker.control",
+    Permission.MANAGE_LABELS: "labels.change",
 }
 """What the audit log calls the use of a permission; the permission itself where it has no word."""
 

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: AGPL-3.0-only
 """Tables of projects and of the secrets that belong to one: agent keys and API tokens."""
 
-from sqlalchemy import ForeignKey
+from sqlalchemy import ForeignKey, true
 from sqlalchemy.orm import Mapped, mapped_column
 
 from queuedeck.db.base import Base
@@ -22,6 +22,8 @@ class Project(Base):
     """None: as long as the server keeps tasks."""
     keep_payload_days: Mapped[int | None]
     keep_count_days: Mapped[int | None]
+    label_defaults: Mapped[bool] = mapped_column(default=True, server_default=true())
+    """Whether the rules of labels that are shipped go behind its own."""
 
 
 class AgentKey(Base):

@@ -12,6 +12,7 @@ from typing import cast
 import msgspec
 
 from queuedeck.errors import Invalid
+from queuedeck.history.labels import Labels
 from queuedeck.history.records import Batch, Poison
 from queuedeck_agent import wire
 
@@ -31,8 +32,10 @@ _TEXTS = frozenset({"message", "traceback", "effect", "name"})
 _REQUIRED = frozenset({"source", "task_id", "engine", "command_id"})
 
 
-def batch_of(project_id: int, agent_id: str, part: wire.LanePart) -> Batch:
-    """Decode a part. Raises `Invalid` when it is no part of any lane."""
+def batch_of(
+    project_id: int, agent_id: str, part: wire.LanePart, labels: Labels | None = None
+) -> Batch:
+    """Decode a part, to be labelled by these rules. Raises `Invalid` if it is no part of a lane."""
     if not _LANE.fullmatch(part.lane):
         raise Invalid(f"A lane is named by 32 hexadecimal digits, not {part.lane[:40]!r}.")
     events = [_event(raw) for raw in part.events]
@@ -43,7 +46,7 @@ def batch_of(project_id: int, agent_id: str, part: wire.LanePart) -> Batch:
             f"The part of lane {part.lane} says that its last number is {part.last}, which does "
             f"not fit its {len(events)} records."
         )
-    return Batch(project_id, part.lane, agent_id, first, part.last, events)
+    return Batch(project_id, part.lane, agent_id, first, part.last, events, labels)
 
 
 _STAND_FOR_MORE = (wire.Loss, Poison)

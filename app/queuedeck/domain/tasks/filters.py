@@ -33,6 +33,8 @@ WORD_KEYS = {
     "release": "releases",
     "tag": "tags",
     "trace": "traces",
+    "label": "labels",
+    "marked": "marked",
     "id": "ids",
     "root": "roots",
 }
@@ -42,7 +44,11 @@ TIME_KEY, TIME_FIELD = "at", "times"
 PATH_KEYS = ("args", "result")
 KEYS = (*WORD_KEYS, *AMOUNT_KEYS, TIME_KEY, *PATH_KEYS)
 
-_CLOSED = {"state": tuple(str(state) for state in TaskState), "engine": ENGINES}
+_CLOSED = {
+    "state": tuple(str(state) for state in TaskState),
+    "engine": ENGINES,
+    "marked": ("yes", "no"),
+}
 
 _GROUP = re.compile("[0-9a-fA-F]{16}")
 

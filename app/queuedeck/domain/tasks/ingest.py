@@ -15,6 +15,7 @@ from queuedeck.clock import Clock, now_us
 from queuedeck.domain.tasks.decode import batch_of
 from queuedeck.domain.tasks.health import StoreHealth
 from queuedeck.errors import Conflict, Invalid, QueuedeckError, Unavailable
+from queuedeck.history.labels import Labels
 from queuedeck.history.records import Batch, Recorded
 from queuedeck.history.store import History
 from queuedeck.live import Live
@@ -34,7 +35,14 @@ _RESULTS = (wire.CommandDone, wire.CommandFailed)
 ApplyResults = Callable[[int, list[CommandResult]], Awaitable[object]]
 """Takes a project and results in the order they came. Must be idempotent by command id."""
 
+LabelsOf = Callable[[int], Labels | None]
+"""The rules of a project as they are now; None: it has none."""
+
 log = logging.getLogger(__name__)
+
+
+def _no_labels(_project_id: int) -> None:
+    """Nothing is labelled."""
 
 
 class _Waiting(msgspec.Struct):
@@ -46,12 +54,18 @@ class Ingest:
     """The way of all events into the history store. Lives on the event loop."""
 
     def __init__(
-        self, history: History, live: Live, apply_results: ApplyResults, clock: Clock = now_us
+        self,
+        history: History,
+        live: Live,
+        apply_results: ApplyResults,
+        clock: Clock = now_us,
+        labels_of: LabelsOf = _no_labels,
     ) -> None:
         self.health = StoreHealth(clock)
         self._history = history
         self._live = live
         self._apply_results = apply_results
+        self._labels_of = labels_of
         self._waiting: list[_Waiting] = []
         self._waiting_events = 0
         self._arrived = asyncio.Event()
@@ -89,7 +103,7 @@ class Ingest:
             done.set_exception(Unavailable("The server is stopping. Send again when it is back."))
             return done
         try:
-            batch = batch_of(project_id, agent_id, part)
+            batch = batch_of(project_id, agent_id, part, self._labels_of(project_id))
         except Invalid as error:
             done.set_exception(error)
             return done

@@ -17,12 +17,15 @@ CREATE TABLE task_{day} (
   failure BIGINT NOT NULL DEFAULT 0, project INTEGER NOT NULL, source INTEGER NOT NULL,
   flags INTEGER NOT NULL, state INTEGER NOT NULL, name INTEGER NOT NULL, queue INTEGER NOT NULL,
   worker INTEGER NOT NULL, exception INTEGER NOT NULL, ext TEXT COLLATE "C" NOT NULL,
-  facts BYTEA NOT NULL);
+  facts BYTEA NOT NULL, label TEXT COLLATE "C" NOT NULL DEFAULT '',
+  mark INTEGER NOT NULL DEFAULT 0);
 CREATE INDEX task_{day}_key ON task_{day} (key, n);
 CREATE INDEX task_{day}_project ON task_{day} (project, n);
 CREATE INDEX task_{day}_name ON task_{day} (name, n);
 CREATE INDEX task_{day}_state ON task_{day} (project, state, n) WHERE state <> 4;
 CREATE INDEX task_{day}_failure ON task_{day} (failure, n) WHERE failure > 0;
+CREATE INDEX task_{day}_label ON task_{day} (project, label, n) WHERE label <> '';
+CREATE INDEX task_{day}_mark ON task_{day} (project, n) WHERE mark > 0;
 CREATE TABLE call_{day} (id BIGINT PRIMARY KEY, data BYTEA NOT NULL);
 CREATE TABLE outcome_{day} (id BIGINT PRIMARY KEY, data BYTEA NOT NULL);
 ALTER TABLE call_{day} ALTER data SET STORAGE EXTERNAL;
@@ -49,6 +52,14 @@ CREATE INDEX IF NOT EXISTS log_{day}_n ON log_{day} (n);
 CREATE TABLE IF NOT EXISTS log_use_{day} (
   n BIGINT PRIMARY KEY, bytes BIGINT NOT NULL, left_out BIGINT NOT NULL)
 """
+_DAY_STEPS = {
+    3: """
+ALTER TABLE task_{day} ADD COLUMN label TEXT COLLATE "C" NOT NULL DEFAULT '',
+  ADD COLUMN mark INTEGER NOT NULL DEFAULT 0;
+CREATE INDEX task_{day}_label ON task_{day} (project, label, n) WHERE label <> '';
+CREATE INDEX task_{day}_mark ON task_{day} (project, n) WHERE mark > 0
+""",
+}
 _WORDS = "CREATE TABLE words_{day} (n BIGINT PRIMARY KEY, words TSVECTOR NOT NULL)"
 _WORDS_INDEX = "CREATE INDEX words_{day}_words ON words_{day} USING gin (words)"
 _WORD_CHARS = 500
@@ -122,6 +133,9 @@ class PostgresDialect(Dialect):
 
     def has_table(self, db: Database, table: str) -> bool:
         return upkeep.has_table(db, table)
+
+    def day_step(self, day: int, layout: int) -> list[str]:
+        return _DAY_STEPS[layout].format(day=day).split(";")
 
     def make_words(self, db: Database, day: int) -> None:
         if not upkeep.has_table(db, f"words_{day}"):

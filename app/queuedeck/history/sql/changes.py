@@ -35,10 +35,12 @@ _UPDATE_STATE = f"UPDATE task_{{day}} SET {_PLAIN}, state = ? WHERE n = ?"  # no
 _UPDATE_ALL = f"UPDATE task_{{day}} SET {_PLAIN}, state = ?, name = ? WHERE n = ?"  # noqa: S608
 _INSERT = (
     "INSERT INTO task_{day} (flags, queue, worker, attempt, exception, seen_us, running_us,"
-    " wait_us, run_us, facts, state, name, n, key, ext, project, source, generation)"
-    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+    " wait_us, run_us, facts, state, name, n, key, ext, project, source, generation, label)"
+    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 )
 _FAILURE = "UPDATE task_{day} SET failure = ? WHERE n = ?"
+_LABEL = "UPDATE task_{day} SET label = ? WHERE n = ?"
+_MARK = "UPDATE task_{day} SET mark = ? WHERE n = ?"
 _SUPERSEDE = "UPDATE task_{day} SET key = ? WHERE n = ?"
 _SPARE = "INSERT INTO spare_{day} (n, fact) VALUES (?, ?) ON CONFLICT DO NOTHING"
 _MINUTE = (
@@ -46,7 +48,7 @@ _MINUTE = (
     " DO UPDATE SET low = min(minute_{day}.low, excluded.low),"
     " high = max(minute_{day}.high, excluded.high)"
 )
-_DAILY = (_INSERT, _UPDATE, _UPDATE_STATE, _UPDATE_ALL, _FAILURE, _SUPERSEDE, _SPARE)
+_DAILY = (_INSERT, _UPDATE, _UPDATE_STATE, _UPDATE_ALL, _FAILURE, _LABEL, _MARK, _SUPERSEDE, _SPARE)
 
 _Row = tuple[object, ...]
 
@@ -155,7 +157,17 @@ class Changes:
         row = (flags, *_columns(seen), pack_facts(task.facts))
         project, source, ext = task.identity
         if task.state == NEW:
-            rest = (state, seen.name, n, task.key, ext, project, source, task.generation)
+            rest = (
+                state,
+                seen.name,
+                n,
+                task.key,
+                ext,
+                project,
+                source,
+                task.generation,
+                task.label,
+            )
             self._rows[_INSERT][day].append((*row, *rest))
             used = self._usage[day, project]
             used[0] += 1
@@ -169,6 +181,8 @@ class Changes:
         failure = self._ledger.count(task, seen, partial(self._traceback, day, n))
         if failure is not None:
             self._rows[_FAILURE][day].append((failure, n))
+        if task.relabelled or task.mark or task.remarked:
+            self._add_label(task, seen.state)
         if seen.seen_us != task.seen_us:
             self._note_minute(day, n, seen.seen_us)
         if day < self._first_day:
@@ -176,10 +190,19 @@ class Changes:
         if task.flags & FLAG_CANCEL and seen.state in FINAL_STATES:
             self._ended.append((task.id,))
         if state != task.state:
-            self._count((project, source, state), 1)
-            if task.state != NEW:
-                self._count((project, source, task.state), -1)
+            self._count_state(project, source, task.state, state)
         task.state, task.name, task.seen_us, task.flags = state, seen.name, seen.seen_us, flags
+
+    def _add_label(self, task: Task, state: TaskState) -> None:
+        """A new row has its label already."""
+        day, n = split(task.id)
+        if task.relabelled and task.state != NEW:
+            self._rows[_LABEL][day].append((task.label, n))
+        if task.mark and state is not TaskState.SUCCEEDED:
+            task.mark, task.remarked = 0, True  # A later attempt has another say.
+        if task.remarked:
+            self._rows[_MARK][day].append((task.mark, n))
+        task.relabelled = task.remarked = False
 
     def _traceback(self, day: int, n: int, fact: AnyFact) -> str:
         """The traceback of a fact that came with this group."""
@@ -196,6 +219,11 @@ class Changes:
         """A task of an older day can still be found while it is open, and some days after."""
         until = self._first_day + 2 * WINDOW_DAYS if state in FINAL_STATES else None
         self._open.append((task.id, task.key, until))
+
+    def _count_state(self, project: int, source: int, before: int, after: int) -> None:
+        self._count((project, source, after), 1)
+        if before != NEW:
+            self._count((project, source, before), -1)
 
     def _count(self, key: tuple[int, int, int], step: int) -> None:
         self._states[key] = self._states.get(key, 0) + step

@@ -20,6 +20,9 @@ _RUNTIME = "coalesce(? - t.running_us, t.run_us)"
 _RETRIES = "max(t.attempt - 1, 0)"
 
 
+_MARKED = {"yes": "t.mark > 0", "no": "t.mark = 0"}
+
+
 class Clause(msgspec.Struct, frozen=True):
     """A piece of SQL with its values."""
 
@@ -135,6 +138,33 @@ def measured(dialect: Dialect, question: TaskFilter, now_us: int) -> list[Clause
     if question.ids:
         found.append(_ids(dialect, question.ids))
     return found
+
+
+def labelled(dialect: Dialect, question: TaskFilter) -> list[Clause]:
+    """The conditions on labels and marks. A task without a label has none that could fit."""
+    found: list[Clause] = []
+    if question.labels:
+        found.append(_labels(dialect, question.labels))
+    if question.not_labels:
+        none = _labels(dialect, question.not_labels)
+        found.append(Clause(f"NOT ({none.sql})", none.values))
+    wanted_marks = {_MARKED[word] for word in question.marked}
+    unwanted_marks = {_MARKED[word] for word in question.not_marked}
+    found += [either([Clause(sql) for sql in sorted(wanted_marks)])] if wanted_marks else []
+    found += [Clause(f"NOT ({sql})") for sql in sorted(unwanted_marks)]
+    return found
+
+
+def _labels(dialect: Dialect, patterns: Sequence[str]) -> Clause:
+    exact = [pattern for pattern in patterns if "*" not in pattern]
+    ways = [any_of("t.label", exact)] if exact else []
+    ways += [
+        Clause(f"t.label {dialect.GLOB}", (dialect.glob(pattern),))
+        for pattern in patterns
+        if "*" in pattern
+    ]
+    found = either(ways)
+    return Clause(f"t.label <> '' AND {found.sql}", found.values)
 
 
 def rooted(dialect: Dialect, roots: Sequence[str]) -> list[Clause]:

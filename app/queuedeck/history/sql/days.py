@@ -9,8 +9,8 @@ DAY_SHIFT = 40
 WINDOW_DAYS = 3
 """New tasks are filed under today or one of the days before it, and looked for in all of these."""
 
-DAY_LAYOUT = 2
-"""Kept for each day: old days are never rewritten."""
+DAY_LAYOUT = 3
+"""Kept for each day: old days are never rewritten, they only get new columns."""
 
 TABLES = ("task", "call", "outcome", "spare", "minute")
 EXTRA_TABLES = ("progress", "tag", "trace", "log", "log_use")
@@ -37,6 +37,25 @@ def has_day(db: Database, day: int) -> bool:
     """Whether a day can be read."""
     row = db.execute("SELECT 1 FROM day WHERE day = ? AND dropping = 0", (day,)).fetchone()
     return row is not None
+
+
+def raise_days(db: Database) -> None:
+    """Bring the days of an older layout to this one. New columns have a default that no row needs
+    to hold, so rows stay as they are.
+    """
+    rows = db.execute("SELECT day, layout FROM day WHERE layout < ? ORDER BY day", (DAY_LAYOUT,))
+    for day, layout in rows.fetchall():
+        db.execute(db.dialect.BEGIN)
+        try:
+            for number in range(layout + 1, DAY_LAYOUT + 1):
+                for statement in db.dialect.day_step(day, number):
+                    db.execute(statement)
+            db.execute("UPDATE day SET layout = ? WHERE day = ?", (DAY_LAYOUT, day))
+            db.execute("COMMIT")
+        except BaseException:
+            if db.in_transaction:
+                db.execute("ROLLBACK")
+            raise
 
 
 class Days:

@@ -30,6 +30,8 @@ class Head(msgspec.Struct):
     generation: int
     flags: int
     facts: bytes
+    label: str
+    mark: int
 
     @property
     def task_id(self) -> str:
@@ -37,7 +39,8 @@ class Head(msgspec.Struct):
 
 
 def columns(day: int) -> str:
-    return f"{day << DAY_SHIFT} | t.n, t.ext, t.source, t.generation, t.flags, t.facts"
+    plain = "t.ext, t.source, t.generation, t.flags, t.facts, t.label, t.mark"
+    return f"{day << DAY_SHIFT} | t.n, {plain}"
 
 
 class SourceRow(msgspec.Struct, frozen=True):
@@ -121,7 +124,9 @@ class RowMaker:
         )
         seen = [derive(some) for some in facts]
         words = self._words.read(
-            self._db, {ref for s in seen for ref in (s.name, s.queue, s.worker, s.exception)}
+            self._db,
+            {ref for s in seen for ref in (s.name, s.queue, s.worker, s.exception)}
+            | {head.mark for head in heads},
         )
         retry_of, retried_as = self._retries(heads, sources)
         tags, progress = read_tags(self._db, heads), read_progress(self._db, heads)
@@ -191,6 +196,8 @@ def _row(head: Head, source: SourceRow, seen: Derived, words: dict[int, str]) ->
         args_preview="",
         retry_of="",
         retried_as="",
+        label=head.label,
+        mark=words[head.mark],
     )
 
 

@@ -19,6 +19,7 @@ from queuedeck.history.sql.clauses import (
     Refs,
     any_of,
     either,
+    labelled,
     measured,
     resolved,
     rooted,
@@ -162,6 +163,7 @@ def plan(
             *(conditions or []),
             *rooted(db.dialect, question.roots),
             *unwanted(refs, question, sources),
+            *labelled(db.dialect, question),
             *measured(db.dialect, question, now_us),
         ],
         times=resolved(question, now_us),
@@ -211,6 +213,10 @@ def _streams(
     groups = refs.groups(question.groups)
     if groups and len(groups) <= MOST_STREAMS:
         return [_failure_stream(group) for group in groups]
+    if 0 < len(question.labels) <= MOST_STREAMS and not any("*" in one for one in question.labels):
+        return [_label_stream(project_id, label) for label in dict.fromkeys(question.labels)]
+    if question.marked == ("yes",):
+        return [Stream("mark", Clause("t.project = ? AND t.mark > 0", (project_id,)))]
     names = refs.matching(Word.NAME, question.names)
     if names and len(names) <= MOST_STREAMS:
         return [Stream("name", Clause("t.name = ?", (name,))) for name in names]
@@ -277,6 +283,14 @@ def _project_stream(project_id: int, also: Clause | None = None) -> Stream:
 
 def _failure_stream(group: int) -> Stream:
     return Stream("failure", Clause("t.failure = ? AND t.failure > 0", (group,)))
+
+
+def _label_stream(project_id: int, label: str) -> Stream:
+    # SQLite takes a partial index only for a query that repeats its condition.
+    return Stream(
+        "label",
+        Clause("t.project = ? AND t.label = ? AND t.label <> ''", (project_id, label)),
+    )
 
 
 def _state_stream(project_id: int, state: int) -> Stream:

@@ -28,6 +28,7 @@ from queuedeck.history.records import (
     TaskFilter,
     TaskOrder,
     TaskPage,
+    TaskSample,
     TaskTrends,
     Totals,
     Trend,
@@ -40,12 +41,14 @@ from queuedeck.history.sql import (
     groups,
     listing,
     queues,
+    samples,
     selection,
     survey,
     totals,
     trends,
 )
 from queuedeck.history.sql.database import Database
+from queuedeck.history.sql.days import raise_days
 from queuedeck.history.sql.lanes import committed_lanes
 from queuedeck.history.sql.rows import Words
 from queuedeck.history.sql.writer import Writer
@@ -163,6 +166,10 @@ class SqlHistory(ABC):
             selection.select_tasks, self._words, now, project_id, question, limit, after, newest
         )
 
+    async def samples(self, project_id: int, question: TaskFilter, limit: int) -> list[TaskSample]:
+        now = self._clock()
+        return await self._read(samples.read_samples, self._words, now, project_id, question, limit)
+
     async def read_selected(self, project_id: int, keys: Sequence[int]) -> dict[int, SelectedTask]:
         return await self._read(selection.read_selected, self._words, project_id, keys)
 
@@ -261,7 +268,13 @@ class SqlHistory(ABC):
         return own
 
     def _open(self) -> Writer:
-        return Writer(self._open_writer(), self._clock)
+        db = self._open_writer()
+        try:
+            raise_days(db)
+        except BaseException:
+            db.close()
+            raise
+        return Writer(db, self._clock)
 
     def _close(self) -> None:
         """What threads have begun ends first; the writer last, so that it can tidy up the WAL."""

@@ -30,6 +30,7 @@ BARS = 60
 _OWN = {
     "state": ("states", "not_states"),
     "task": ("names", "not_names"),
+    "label": ("labels", "not_labels"),
     "queue": ("queues", "not_queues"),
     "engine": ("engines", "not_engines"),
     "worker": ("workers", "not_workers"),
@@ -139,6 +140,8 @@ def _value(head: Found, key: str, sources: dict[int, SourceRow]) -> int | str:
             return sources[head.source].engine
         case "task":
             return head.name
+        case "label":
+            return head.label
         case "queue":
             return head.queue
         case "worker":

@@ -33,7 +33,7 @@ NEW = -1
 
 _COLUMNS = (
     "t.n, t.project, t.source, t.ext, t.key, t.generation, t.facts, t.state, t.name, t.flags,"
-    " t.seen_us"
+    " t.seen_us, t.label, t.mark"
 )
 
 
@@ -52,10 +52,16 @@ class Task(msgspec.Struct):
     flags: int = 0
     seen_us: int = -1
     """As stored."""
+    label: str = ""
+    mark: int = 0
+    """Reference of the title of the rule that marked it."""
     before: Facts = {}
     """The facts as stored."""
     changed: bool = False
     """Whether the group added a fact, or the first extra of a kind."""
+    relabelled: bool = False
+    """The label is not as stored."""
+    remarked: bool = False
 
 
 class Recent:

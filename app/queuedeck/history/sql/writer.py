@@ -21,6 +21,7 @@ from queuedeck.history.sql.days import WINDOW_DAYS, Days, has_day, split
 from queuedeck.history.sql.extras import KINDS as EXTRAS
 from queuedeck.history.sql.extras import ExtraChanges
 from queuedeck.history.sql.fulltext import Portion, write_portion
+from queuedeck.history.sql.labelling import Labelling
 from queuedeck.history.sql.lanes import Lanes
 from queuedeck.history.sql.ledger import Ledger
 from queuedeck.history.sql.names import STATES, Memory, Source
@@ -178,6 +179,8 @@ class _Group:
         self._changes = Changes(db, self._first_day, ledger)
         self._extras = extras
         self._interns: dict[int, Intern] = {}
+        rules = {batch.project_id: batch.labels for batch in group if batch.labels is not None}
+        self._labelling = Labelling(rules) if rules else None
 
     def record(self) -> Recorded:
         seen = self._read_events()
@@ -233,6 +236,8 @@ class _Group:
             self._changes.add_spare(task, left_over)
         if fact not in left_over:
             task.changed = True
+            if self._labelling is not None:
+                self._labelling.apply(task, event, self._intern(project))
             if fact.held:
                 self._changes.add_parts(task, fact, parts_of(event))
         if isinstance(event, wire.TaskPublished):

@@ -21,12 +21,14 @@ CREATE TABLE task_{day} (
   state INTEGER NOT NULL, name INTEGER NOT NULL, queue INTEGER NOT NULL, worker INTEGER NOT NULL,
   attempt INTEGER NOT NULL, exception INTEGER NOT NULL, failure INTEGER NOT NULL DEFAULT 0,
   seen_us INTEGER NOT NULL, running_us INTEGER, wait_us INTEGER, run_us INTEGER,
-  facts BLOB NOT NULL) STRICT;
+  facts BLOB NOT NULL, label TEXT NOT NULL DEFAULT '', mark INTEGER NOT NULL DEFAULT 0) STRICT;
 CREATE INDEX task_{day}_key ON task_{day} (key);
 CREATE INDEX task_{day}_project ON task_{day} (project);
 CREATE INDEX task_{day}_name ON task_{day} (name);
 CREATE INDEX task_{day}_state ON task_{day} (project, state) WHERE state <> 4;
 CREATE INDEX task_{day}_failure ON task_{day} (failure) WHERE failure > 0;
+CREATE INDEX task_{day}_label ON task_{day} (project, label) WHERE label <> '';
+CREATE INDEX task_{day}_mark ON task_{day} (project) WHERE mark > 0;
 CREATE TABLE call_{day} (id INTEGER PRIMARY KEY, data BLOB NOT NULL) STRICT;
 CREATE TABLE outcome_{day} (id INTEGER PRIMARY KEY, data BLOB NOT NULL) STRICT;
 CREATE TABLE spare_{day} (
@@ -56,6 +58,14 @@ CREATE INDEX IF NOT EXISTS log_{day}_n ON log_{day} (n);
 CREATE TABLE IF NOT EXISTS log_use_{day} (
   n INTEGER PRIMARY KEY, bytes INTEGER NOT NULL, left_out INTEGER NOT NULL) STRICT
 """
+_DAY_STEPS = {
+    3: """
+ALTER TABLE task_{day} ADD COLUMN label TEXT NOT NULL DEFAULT '';
+ALTER TABLE task_{day} ADD COLUMN mark INTEGER NOT NULL DEFAULT 0;
+CREATE INDEX task_{day}_label ON task_{day} (project, label) WHERE label <> '';
+CREATE INDEX task_{day}_mark ON task_{day} (project) WHERE mark > 0
+""",
+}
 
 _WORDS = (
     "CREATE VIRTUAL TABLE IF NOT EXISTS words_{day} USING"
@@ -100,6 +110,9 @@ class SqliteDialect(Dialect):
 
     def has_table(self, db: Database, table: str) -> bool:
         return upkeep.has_table(db, table)
+
+    def day_step(self, day: int, layout: int) -> list[str]:
+        return _DAY_STEPS[layout].format(day=day).split(";")
 
     def make_words(self, db: Database, day: int) -> None:
         db.execute(_WORDS.format(day=day))

@@ -43,6 +43,11 @@ _ACTIONS = {
     "task.reconcile": "asked the engine about a task",
     "name.submit": "asked to run a task",
     "project.retention": "changed how long tasks are kept",
+    "labels.create": "made a rule of labels",
+    "labels.change": "changed a rule of labels",
+    "labels.delete": "deleted a rule of labels",
+    "labels.move": "moved a rule of labels",
+    "labels.defaults": "switched the shipped rules of labels",
 }
 _COMMANDS = {
     "retry": "a retry",

@@ -15,6 +15,7 @@ from queuedeck.web.views.words import STATE_WORDS, EngineTag, engine_tag
 _TITLES = {
     "state": "State",
     "task": "Task",
+    "label": "Label",
     "queue": "Queue",
     "engine": "Engine",
     "worker": "Worker",

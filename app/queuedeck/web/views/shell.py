@@ -58,7 +58,7 @@ class Shell(msgspec.Struct, frozen=True, kw_only=True):
     pauses: tuple[PauseBanner, ...] = ()
 
 
-_BESIDE = frozenset({"Agents", "Connect", "Audit", "Storage"})
+_BESIDE = frozenset({"Agents", "Connect", "Audit", "Storage", "Labels"})
 
 
 def places(project: str, current: str, allowed: set[str]) -> tuple[Place, ...]:
@@ -74,6 +74,7 @@ def places(project: str, current: str, allowed: set[str]) -> tuple[Place, ...]:
         ("Connect", "plus", urls.connect(project)),
         ("Audit", "audit", urls.audit(project)),
         ("Storage", "storage", urls.storage(project)),
+        ("Labels", "label", urls.labels(project)),
     )
     return tuple(
         Place(label, icon, url, label == current, label in _BESIDE)

@@ -82,6 +82,10 @@ class Fact(msgspec.Struct, frozen=True):
 class TaskView(msgspec.Struct, frozen=True, kw_only=True):
     task_id: str
     name: Name
+    label: str
+    label_url: str
+    mark: str
+    """The title of the rule that its result fits."""
     state: str
     word: str
     state_title: str
@@ -129,6 +133,9 @@ def task_view(
     return TaskView(
         task_id=row.task_id,
         name=task_name(row.name),
+        label=row.label,
+        label_url=_of_label(row, project),
+        mark=row.mark,
         state=row.state.value,
         word=STATE_WORDS[row.state],
         state_title=f"Reported by {engine_tag(row.engine).title} on {row.source_name}",
@@ -161,6 +168,11 @@ def task_view(
         audit=audit,
         audit_url=audit_url,
     )
+
+
+def _of_label(row: TaskRow, project: str) -> str:
+    names = (row.name,) if row.name else ()
+    return urls.tasks(project, to_text(TaskFilter(names=names, labels=(row.label,))))
 
 
 def _ended(row: TaskRow, now_us: int) -> Ended:

@@ -33,6 +33,8 @@ class TaskLine(msgspec.Struct, frozen=True, kw_only=True):
     wait: Span
     run: Span
     attempt: str
+    label: str = ""
+    mark: str = ""
     paused: bool = False
     """It waits in a queue that is paused."""
     progress: ProgressView | None = None
@@ -61,6 +63,8 @@ def task_line(
         wait=_waited(row, now_us),
         run=ran(row, now_us),
         attempt=str(row.attempt) if row.attempt else "",
+        label=row.label,
+        mark=row.mark,
         paused=row.state in WAITING and (row.source, row.queue) in paused,
         progress=progress_view(row.progress if row.state is TaskState.RUNNING else None, now_us),
     )
