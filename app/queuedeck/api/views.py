@@ -23,7 +23,7 @@ class ErrorBody(msgspec.Struct, frozen=True, omit_defaults=True):
     message: str
     """What is wrong and what to do next."""
     place: Place | None = None
-    """With the code `invalid_filter`."""
+    """With the codes `invalid_filter` and `invalid_rule`."""
     expected: str = ""
     """What would be right in this place."""
 
