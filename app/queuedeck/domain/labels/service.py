@@ -3,7 +3,7 @@
 of it after the commit, so that the next events go by it. Stored tasks keep what they have.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from sqlalchemy import update
@@ -155,7 +155,7 @@ async def _note(
     project: ProjectSeen,
     verb: str,
     row: Rule | None,
-    payload: dict[str, object],
+    payload: Mapping[str, object],
 ) -> None:
     target = f"label-rule:{row.id}" if row is not None else f"project:{project.slug}"
     await audit.append(
