@@ -79,7 +79,6 @@ async def test_question_that_is_not_valid_is_refused(api, params):
         ("mail colour:red", {"offset": 5, "length": 6}, "state:"),
         ("state:sleepy", {"offset": 6, "length": 6}, "queued"),
         ("wait:>", {"offset": 5, "length": 1}, "a duration such as"),
-        ("-tag:x", {"offset": 1, "length": 3}, "another key"),
     ],
 )
 async def test_filter_that_is_not_valid_is_refused_with_its_place(api, question, place, expected):
