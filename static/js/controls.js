@@ -80,7 +80,14 @@ export function toggleTheme() {
   toast(WORDS[theme]);
 }
 
+/** The column of facets, or none: in a cookie, so that the server draws the page with it. */
+function foldFacets() {
+  const folded = document.body.toggleAttribute("data-folded");
+  document.cookie = `facets=folded; path=/; max-age=${folded ? YEAR_S : 0}; samesite=lax`;
+}
+
 function startTheme() {
+  on("click", "[data-fold-facets]", foldFacets);
   on("click", "[data-theme-toggle]", toggleTheme);
 }
 

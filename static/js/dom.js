@@ -25,3 +25,10 @@ export function icon(name) {
   svg.append(use);
   return svg;
 }
+
+/** This page's address with another task beside the list, or with none. */
+export function addressWith(key) {
+  const parts = location.search.slice(1).split("&").filter((part) => part && !part.startsWith("peek="));
+  if (key) parts.push(`peek=${key}`);
+  return location.pathname + (parts.length ? `?${parts.join("&")}` : "");
+}

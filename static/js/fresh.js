@@ -1,7 +1,8 @@
 // Keeps the page true: asks again for its own address when a topic it shows has changed, at most
 // once a second, and not while it is hidden or paused. The pill in the bar says which of these holds.
 import { on } from "./dom.js";
-import { mergeRows, startRows } from "./rows.js";
+import { freshenPeek } from "./peek.js";
+import { hasRows, mergeRows, startRows } from "./rows.js";
 import { listen } from "./stream.js";
 import { span, tick } from "./times.js";
 
@@ -29,8 +30,10 @@ export async function refresh() {
   if (state.busy) return;
   Object.assign(state, { busy: true, dirty: false, next: Date.now() + EVERY_MS });
   try {
-    if (mode() === "rows") await mergeRows();
+    if (mode() === "rows" && hasRows()) await mergeRows();
+    else if (document.activeElement?.id === "q") state.dirty = true; // Somebody asks something else.
     else if (mode() !== "still") await morph();
+    await freshenPeek();
     tick();
   } catch {
     state.dirty = true; // The stream says when the server is back.

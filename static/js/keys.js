@@ -1,6 +1,7 @@
 // Single-letter shortcuts. Ignored in fields, with modifiers, and when switched off (WCAG 2.1.4).
 import { openDialog, toggleTheme } from "./controls.js";
 import { on } from "./dom.js";
+import { togglePeek } from "./peek.js";
 
 const OFF = "queuedeck-keys-off";
 const PLACES = { t: "Tasks", e: "Errors", r: "Trends", a: "Agents", c: "Connect", u: "Audit" };
@@ -34,6 +35,8 @@ const ACTIONS = {
   "?": () => openDialog("help"),
   j: () => step(1),
   k: () => step(-1),
+  o: togglePeek,
+  f: () => click("[data-fold-facets]"),
   r: () => click('[data-key="r"]:not([disabled])'),
   c: () => click('[data-key="c"]:not([disabled])'),
   p: () => click("[data-live-pill]"),

@@ -1,6 +1,6 @@
 // The task list, live without moving under the pointer: rows known by id change in place; new ones
 // wait behind a bar while somebody reads; those that no longer match stay, dimmed.
-import { make, on } from "./dom.js";
+import { addressWith, make, on } from "./dom.js";
 import { tick } from "./times.js";
 
 const MAX_ASKED = 40;
@@ -54,16 +54,19 @@ function freshen() {
   if (Date.now() < countAgain) return;
   countAgain = Date.now() + COUNT_EVERY_MS;
   for (const part of document.querySelectorAll("[data-fresh-url]:not([hx-get])")) {
-    if (part.matches(":hover") || part.contains(document.activeElement)) continue;
+    if (!part.checkVisibility() || part.matches(":hover") || part.contains(document.activeElement)) continue;
     htmx.ajax("GET", part.dataset.freshUrl, { target: part, swap: "outerMorph", source: part });
   }
 }
 
+/** Whether there are rows to merge into; an empty list is replaced as a whole. */
+export const hasRows = () => !table() || table().rows.length > 0;
+
 export async function mergeRows() {
   const body = table();
   if (!body || body.hasAttribute("data-later")) return;
-  const page = await fetchPage(location.pathname + location.search);
-  if (!body.rows.length) return replace(page, "main");
+  // Rows are the same for everybody, what is beside them is not.
+  const page = await fetchPage(addressWith(""));
   for (const id of ["strips", "list-total", "pulse"]) replace(page, id);
   freshen();
   const found = new Map(rowsOf(page).map((row) => [row.id, row]));

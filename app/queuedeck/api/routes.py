@@ -7,12 +7,28 @@ from litestar.openapi.plugins import JsonRenderPlugin
 from litestar.openapi.spec import Components, SecurityScheme
 
 from queuedeck import __version__
-from queuedeck.api import labels, operations, pauses, queues, submissions, task_commands, workers
+from queuedeck.api import (
+    labels,
+    operations,
+    pauses,
+    queues,
+    savedviews,
+    submissions,
+    task_commands,
+    workers,
+)
 from queuedeck.api.audit import list_audit
 from queuedeck.api.commands import cancel_task, retry_task, show_command
 from queuedeck.api.health import healthz, readyz
 from queuedeck.api.storage import change_retention, show_storage
-from queuedeck.api.tasks import count_facets, list_tasks, show_histogram, show_task, show_totals
+from queuedeck.api.tasks import (
+    count_facets,
+    export_tasks,
+    list_tasks,
+    show_histogram,
+    show_task,
+    show_totals,
+)
 from queuedeck.api.trends import list_failures, list_task_trends, show_failure, show_trend
 from queuedeck.entrance.guards import public
 
@@ -27,8 +43,10 @@ ROUTES = [
             list_tasks,
             count_facets,
             show_histogram,
+            export_tasks,
             show_task,
             show_totals,
+            *savedviews.HANDLERS,
             retry_task,
             cancel_task,
             show_command,

@@ -7,6 +7,7 @@ import msgspec
 from litestar import get
 from litestar.di import NamedDependency
 from litestar.params import FromPath, FromQuery, QueryParameter
+from litestar.response import Stream
 
 from queuedeck.api.views import (
     TaskAnswer,
@@ -18,6 +19,8 @@ from queuedeck.api.views import (
 )
 from queuedeck.domain.accounts.permissions import Permission
 from queuedeck.domain.projects.access import Access
+from queuedeck.domain.tables import MEDIA_TYPES
+from queuedeck.domain.tasks.export import lines
 from queuedeck.domain.tasks.filters import parse
 from queuedeck.entrance.guards import requires
 from queuedeck.entrance.paths import decode_id
@@ -68,6 +71,20 @@ async def show_histogram(
     services: NamedDependency[Services], access: NamedDependency[Access], q: FromQuery[str] = ""
 ) -> Histogram:
     return await services.history.histogram(access.project.id, parse(q))
+
+
+@get(
+    "/tasks.csv",
+    guards=[requires(Permission.READ_TASKS)],
+    media_type=MEDIA_TYPES["csv"],
+    summary="Write the newest matches as CSV, up to 10,000",
+    responses=errors(422),
+)
+async def export_tasks(
+    services: NamedDependency[Services], access: NamedDependency[Access], q: FromQuery[str] = ""
+) -> Stream:
+    file = await lines(services.history, access.project.id, parse(q), "csv")
+    return Stream(file, media_type=MEDIA_TYPES["csv"])
 
 
 @get(

@@ -7,7 +7,7 @@ from sqlalchemy import Connection
 
 from queuedeck import paths
 
-HEAD = "0008"
+HEAD = "0009"
 """The newest revision in alembic/versions; a test compares."""
 
 

@@ -73,6 +73,14 @@ class History(Protocol):
         """The newest matches over time, by state; within the same budget."""
         ...
 
+    async def values(
+        self, project_id: int, key: str, piece: str, question: TaskFilter, limit: int
+    ) -> dict[str, int]:
+        """Up to `limit` values of a key of the filter that hold the piece, whatever its case; each
+        with how many of the newest thousand matches of the rest of the question have it, or 0.
+        """
+        ...
+
     async def index_words(self) -> bool:
         """Take a portion of tasks into the index of words. Says whether there may be more."""
         ...

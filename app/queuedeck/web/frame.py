@@ -58,6 +58,7 @@ async def frame(
         pulse=pulse(connected, totals, services.clock()),
         csrf_token=identity.csrf,
         theme=theme_of(request),
+        folded=request.cookies.get("facets") == "folded",
         topics=(*topics, "pauses"),
         mode=mode,
         warnings=warnings(request, services),

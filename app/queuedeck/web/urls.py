@@ -20,6 +20,14 @@ def histogram(project: str, question: str) -> str:
     return f"/p/{project}/tasks/histogram?q={quote(question, safe=':*,@.')}"
 
 
+def time_range(project: str) -> str:
+    return f"/p/{project}/tasks/range"
+
+
+def suggestions(project: str, kept: str) -> str:
+    return f"/p/{project}/tasks/suggestions?kept={quote(kept, safe=':*,@.')}"
+
+
 def tasks_api(project: str, question: str) -> str:
     return f"/api/v1/projects/{project}/tasks?q={quote(question, safe=':*,@.')}"
 
@@ -66,6 +74,19 @@ def workers(project: str, by: str = "") -> str:
 def worker(project: str, agent_id: str, source: str) -> str:
     """Where actions on a worker go."""
     return f"{workers(project)}/{quote(agent_id, safe='')}/{quote(source, safe='')}"
+
+
+def saved_views(project: str, question: str = "") -> str:
+    query = f"?q={quote(question, safe=':*,@.')}" if question else ""
+    return f"/p/{project}/views{query}"
+
+
+def saved_view(project: str, ref: str) -> str:
+    return f"/p/{project}/views/{quote(ref, safe='')}"
+
+
+def export(project: str, question: str, kind: str) -> str:
+    return f"/p/{project}/tasks/export.{kind}?q={quote(question, safe=':*,@.')}"
 
 
 def agents(project: str) -> str:

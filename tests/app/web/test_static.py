@@ -11,8 +11,10 @@ import pytest
 from queuedeck import paths
 from queuedeck.web.assets import assets, static_url
 
-MAX_SCRIPTS_BYTES = 11 * 1024
-"""Of our own scripts together, as sent."""
+MAX_SCRIPTS_BYTES = 15 * 1024
+"""Of our own scripts together, as sent. 11 KiB, and what the task list needs to be worked in by
+hand: suggestions, the brush over the strip, the task beside the list.
+"""
 
 
 async def test_file_is_sent_compressed_and_for_ever(serving):

@@ -41,8 +41,8 @@ async def test_list_shows_state_name_error_queue_and_worker(serving, project, an
 async def test_list_asks_for_counts_and_strip_by_requests_of_their_own(serving, project, ann):
     await record(serving, project, *a_failed_task())
     page = (await ann.get(f"/p/{project.slug}/tasks?q=state:failed")).text
-    for part in ("facets", "histogram"):
-        assert f'hx-get="/p/{project.slug}/tasks/{part}?q=state:failed" hx-trigger="load"' in page
+    for part, when in (("facets", "intersect once"), ("histogram", "load")):
+        assert f'hx-get="/p/{project.slug}/tasks/{part}?q=state:failed" hx-trigger="{when}"' in page
     assert "<small>" not in page.partition('id="facets"')[2].partition("</nav>")[0]
 
 

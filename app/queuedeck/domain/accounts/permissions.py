@@ -24,6 +24,8 @@ class Permission(StrEnum):
     PURGE = "queues:purge"
     CONTROL_WORKERS = "workers:control"
     """Change pools and rates; drain and restart workers."""
+    SHARE_VIEWS = "views:share"
+    """Save filters for everybody in the project, and remove them. One's own need no permission."""
     CONNECT_AGENTS = "agents:connect"
     """Make the key that connects workers, and see the connect page."""
     MANAGE_LABELS = "labels:manage"
@@ -54,6 +56,7 @@ _OPERATE = {
     Permission.PAUSE,
     Permission.PURGE,
     Permission.CONTROL_WORKERS,
+    Permission.SHARE_VIEWS,
 }
 
 ROLE_PERMISSIONS: dict[Role, frozenset[Permission]] = {

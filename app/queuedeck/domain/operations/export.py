@@ -1,20 +1,16 @@
 # SPDX-License-Identifier: AGPL-3.0-only
 """What came of every task, as CSV or JSON: written portion by portion, whatever the size."""
 
-import csv
-import io
 from collections.abc import AsyncIterator
 
 import msgspec
 
 from queuedeck.db.engine import ControlDb
 from queuedeck.domain.operations.queries import OperationSeen, TaskSeen, every_outcome, read_tally
+from queuedeck.domain.tables import MEDIA_TYPES, csv_rows
 from queuedeck.errors import NotFound
 
-MEDIA_TYPES = {"csv": "text/csv; charset=utf-8", "json": "application/json"}
 _COLUMNS = TaskSeen.__struct_fields__
-_RISKY = ("=", "+", "-", "@", "\t", "\r")
-"""Spreadsheets take what begins so for a formula."""
 
 
 def kind_of(name: str) -> str:
@@ -33,9 +29,9 @@ async def lines(db: ControlDb, operation: OperationSeen, kind: str) -> AsyncIter
 
 
 async def _csv(db: ControlDb, operation: OperationSeen) -> AsyncIterator[bytes]:
-    yield _rows([_COLUMNS])
+    yield csv_rows([_COLUMNS])
     async for tasks in every_outcome(db, operation.id):
-        yield _rows([[_harmless(getattr(task, name)) for name in _COLUMNS] for task in tasks])
+        yield csv_rows([[getattr(task, name) for name in _COLUMNS] for task in tasks])
 
 
 async def _json(db: ControlDb, operation: OperationSeen) -> AsyncIterator[bytes]:
@@ -56,13 +52,3 @@ async def _json(db: ControlDb, operation: OperationSeen) -> AsyncIterator[bytes]
 def _json_of(task: TaskSeen) -> bytes:
     # Keys are beyond what a number of JSON safely holds.
     return msgspec.json.encode({**msgspec.structs.asdict(task), "task_key": str(task.task_key)})
-
-
-def _rows(rows: list[object]) -> bytes:
-    text = io.StringIO()
-    csv.writer(text).writerows(rows)  # pyright: ignore[reportArgumentType]
-    return text.getvalue().encode()
-
-
-def _harmless(value: object) -> object:
-    return f"'{value}" if isinstance(value, str) and value.startswith(_RISKY) else value

@@ -44,11 +44,37 @@ TIME_KEY, TIME_FIELD = "at", "times"
 PATH_KEYS = ("args", "result")
 KEYS = (*WORD_KEYS, *AMOUNT_KEYS, TIME_KEY, *PATH_KEYS)
 
-_CLOSED = {
+HINTS = {
+    "state": "scheduled, queued, running, failed, ...",
+    "task": "name of the function",
+    "queue": "where it waits",
+    "engine": "celery, rq, ...",
+    "source": "engine on one broker",
+    "worker": "who ran it",
+    "error": "type of its newest error",
+    "group": "tasks that failed alike",
+    "release": "of the code that ran it",
+    "tag": "what the code called it by",
+    "trace": "id of its trace",
+    "label": "what a rule makes of its arguments",
+    "marked": "yes or no, by a rule about its result",
+    "id": "of the task",
+    "root": "id of the first task of its workflow",
+    "wait": "before it ran, as in >30s",
+    "runtime": "as in 1s..5m",
+    "retries": "attempts beyond the first, as in >2",
+    "at": "when it was first seen, as in 2h",
+    "args": "a value in its arguments",
+    "result": "a value in its result",
+}
+"""What a key asks for, in a few words, where the box offers it. A key may do without."""
+
+CLOSED = {
     "state": tuple(str(state) for state in TaskState),
     "engine": ENGINES,
     "marked": ("yes", "no"),
 }
+"""The values of the keys that have no others."""
 
 _GROUP = re.compile("[0-9a-fA-F]{16}")
 
@@ -100,6 +126,18 @@ def terms_of(question: TaskFilter) -> list[tuple[TaskFilter, str]]:
             rest = items[:at] + items[at + 1 :]
             found.append((msgspec.structs.replace(question, **{field: rest}), write(item)))
     return found
+
+
+def within(text: str, since: str, until: str) -> str:
+    """The text of the same question between two times, each of which may be empty. Where one cannot
+    be read, the text has the mistake in it.
+    """
+    times = f"{TIME_KEY}:{since.strip()}..{until.strip()}" if since or until else ""
+    try:
+        rest = to_text(msgspec.structs.replace(parse(text), times=()))
+        return to_text(parse(f"{rest} {times}"))
+    except FilterInvalid:
+        return f"{text} {times}".strip()
 
 
 def field_of(key: str) -> str:
@@ -168,7 +206,7 @@ def _values(term: Term, key: Value, before: tuple[object, ...]) -> tuple[object,
 def _word(key: str, value: Value) -> str:
     if key == "group":
         return _group(value)
-    allowed = _CLOSED.get(key)
+    allowed = CLOSED.get(key)
     if allowed is not None and value.text not in allowed:
         raise value.wrong(
             f"There is no {key} {value.text!r}{_did_you_mean(value.text, allowed)}",

@@ -46,6 +46,7 @@ from queuedeck.history.sql import (
     survey,
     totals,
     trends,
+    values,
 )
 from queuedeck.history.sql.database import Database
 from queuedeck.history.sql.days import raise_days
@@ -127,6 +128,14 @@ class SqlHistory(ABC):
 
     async def histogram(self, project_id: int, question: TaskFilter) -> Histogram:
         return await self._read(survey.read_histogram, self._clock(), project_id, question)
+
+    async def values(
+        self, project_id: int, key: str, piece: str, question: TaskFilter, limit: int
+    ) -> dict[str, int]:
+        now = self._clock()
+        return await self._read(
+            values.read_values, self._words, now, project_id, key, piece, question, limit
+        )
 
     async def index_words(self) -> bool:
         portion = await self._read(fulltext.read_portion, self._words, self._clock(), self._waited)

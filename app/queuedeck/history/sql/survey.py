@@ -37,6 +37,8 @@ _OWN = {
     "error": ("errors", "not_errors"),
     "tag": ("tags", "not_tags"),
 }
+FACET_KEYS = frozenset(_OWN)
+"""Keys whose values can be counted."""
 
 
 class _Sample(msgspec.Struct):
@@ -47,7 +49,15 @@ class _Sample(msgspec.Struct):
 class Surveyor:
     """Reads the newest matches of a question, and of it without some of its fields."""
 
-    def __init__(self, db: Database, words: Words, project_id: int, now_us: int) -> None:
+    def __init__(
+        self,
+        db: Database,
+        words: Words,
+        project_id: int,
+        now_us: int,
+        most: int | None = None,
+    ) -> None:
+        self._most = most or MOST_MATCHES
         self._db = db
         self._words = words
         self._project_id = project_id
@@ -61,13 +71,26 @@ class Surveyor:
             return known
         search = plan(self._db, self._project_id, question, self._sources, self._now_us)
         walk = Walk(self._db, search, NEWEST, Budget(SURVEY_ROWS, SURVEY_S))
-        heads = list(islice(walk.heads(STEP), MOST_MATCHES + 1))
-        is_complete = not walk.reached and len(heads) <= MOST_MATCHES
-        found = self._samples[question] = _Sample(heads[:MOST_MATCHES], is_complete)
+        heads = list(islice(walk.heads(min(STEP, self._most + 1)), self._most + 1))
+        is_complete = not walk.reached and len(heads) <= self._most
+        found = self._samples[question] = _Sample(heads[: self._most], is_complete)
         return found
 
     def counts(self, key: str, question: TaskFilter) -> FacetCounts:
         """The values of one facet under the rest of the question."""
+        sample, named = self._sampled(key, question)
+        return FacetCounts(
+            values=dict(named.most_common(TOP)),
+            others=max(0, len(named) - TOP),
+            is_complete=sample.is_complete,
+            looked_at=len(sample.heads),
+        )
+
+    def named(self, key: str, question: TaskFilter) -> Counter[str]:
+        """How many have each value of one facet, under the rest of the question."""
+        return self._sampled(key, question)[1]
+
+    def _sampled(self, key: str, question: TaskFilter) -> tuple[_Sample, Counter[str]]:
         rest = msgspec.structs.replace(question, **dict.fromkeys(_OWN[key], ()))
         sample = self.sample(rest)
         counted = self._counted(key, sample.heads)
@@ -77,12 +100,7 @@ class Surveyor:
             text = known[value] if isinstance(value, int) else value
             if text:
                 named[text] += count
-        return FacetCounts(
-            values=dict(named.most_common(TOP)),
-            others=max(0, len(named) - TOP),
-            is_complete=sample.is_complete,
-            looked_at=len(sample.heads),
-        )
+        return sample, named
 
     def _counted(self, key: str, heads: Sequence[Found]) -> Counter[int | str]:
         if key == "tag":

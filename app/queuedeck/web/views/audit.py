@@ -42,6 +42,8 @@ _ACTIONS = {
     "task.requeue": "asked to put a task back into its queue",
     "task.reconcile": "asked the engine about a task",
     "name.submit": "asked to run a task",
+    "view.save": "saved a view",
+    "view.remove": "removed a view",
     "project.retention": "changed how long tasks are kept",
     "labels.create": "made a rule of labels",
     "labels.change": "changed a rule of labels",

@@ -51,6 +51,8 @@ class Shell(msgspec.Struct, frozen=True, kw_only=True):
     pulse: Pulse
     csrf_token: str
     theme: str = ""
+    folded: bool = False
+    """Whether this browser keeps the facets out of sight."""
     topics: tuple[str, ...] = ()
     mode: str = "morph"
     """`rows` for the task list, `morph` for pages replaced as a whole, `final`, or `still`."""

@@ -8,7 +8,7 @@ from queuedeck.history.ranges import Instant, InstantKind, Period
 from queuedeck.history.records import TaskFilter, TaskState
 from queuedeck.history.surveys import Histogram, HistogramBar
 from queuedeck.web import urls
-from queuedeck.web.format import Moment, count, joined, moments_between, plural, utc
+from queuedeck.web.format import Moment, count, iso, joined, moments_between, plural, utc
 from queuedeck.web.views.words import STATE_WORDS
 
 BAR_WIDTH = 10
@@ -39,6 +39,19 @@ class Slot(msgspec.Struct, frozen=True):
     url: str
 
 
+class RangeForm(msgspec.Struct, frozen=True):
+    """The two times that narrow the list; a drag over the strip fills them."""
+
+    url: str
+    question: str
+    since: str
+    until: str
+    """As fields of the browser have them, in UTC."""
+    from_ms: int
+    bar_ms: int
+    """Where the first bar begins, and how long each is."""
+
+
 class StripView(msgspec.Struct, frozen=True, kw_only=True):
     width: int
     layers: tuple[Layer, ...]
@@ -48,6 +61,10 @@ class StripView(msgspec.Struct, frozen=True, kw_only=True):
     matches: str
     """How many there are, as far as they were counted."""
     note: str
+    times: RangeForm | None
+    """None until the strip is here."""
+    whole_url: str
+    """The way back to all times; empty where none are asked for."""
     load_url: str
     """Where the strip comes from; empty when it is here."""
     fresh_url: str
@@ -56,8 +73,10 @@ class StripView(msgspec.Struct, frozen=True, kw_only=True):
 def no_strip(question: TaskFilter, project: str) -> StripView:
     """Keeps the place of a strip that is being counted."""
     url = urls.histogram(project, to_text(question))
-    return StripView(width=BAR_WIDTH, layers=(), slots=(), axis=(), summary="", matches="", note="",
-                     load_url=url, fresh_url=url)  # fmt: skip
+    return StripView(
+        width=BAR_WIDTH, layers=(), slots=(), axis=(), summary="", matches="", note="",
+        times=None, whole_url=_whole(question, project), load_url=url, fresh_url=url,
+    )  # fmt: skip
 
 
 def strip_view(question: TaskFilter, found: Histogram, project: str) -> StripView:
@@ -73,9 +92,24 @@ def strip_view(question: TaskFilter, found: Histogram, project: str) -> StripVie
         summary=f"{matches} from {utc(found.from_us)} to {utc(end_us)}, by state",
         matches=f"{count(found.looked_at)}{'' if found.is_complete else ' or more'}",
         note="" if found.is_complete else f"the newest {matches}",
+        times=RangeForm(
+            url=urls.time_range(project),
+            question=to_text(question),
+            since=iso(found.from_us)[:19],
+            until=iso(end_us)[:19],
+            from_ms=found.from_us // 1_000,
+            bar_ms=found.bar_us // 1_000,
+        ),
+        whole_url=_whole(question, project),
         load_url="",
         fresh_url=urls.histogram(project, to_text(question)),
     )
+
+
+def _whole(question: TaskFilter, project: str) -> str:
+    if not question.times:
+        return ""
+    return urls.tasks(project, to_text(msgspec.structs.replace(question, times=())))
 
 
 def _widened(found: Histogram) -> Histogram:

@@ -3,29 +3,22 @@
 
 import msgspec
 
+from queuedeck.domain.tasks.export import MOST_TASKS
 from queuedeck.domain.tasks.filters import to_text
-from queuedeck.domain.tasks.reader import FilterInvalid
 from queuedeck.history.records import TaskFilter, TaskPage, Totals
 from queuedeck.web import urls
-from queuedeck.web.format import Moment, moment_minute, plural
+from queuedeck.web.format import Moment, count, moment_minute, plural
 from queuedeck.web.views.facets import Chip, FacetsView, chips, uncounted
 from queuedeck.web.views.operation_list import preview_url
+from queuedeck.web.views.peek import PeekView
+from queuedeck.web.views.queryerror import QueryError
+from queuedeck.web.views.savedviews import ViewsMenu
 from queuedeck.web.views.strip import StripView, no_strip
 from queuedeck.web.views.taskline import TaskLine, task_line
 from queuedeck.web.views.words import Empty, Link
 
 PAGE_SIZE = 50
 _HINT = "Filter, for example state:failed task:*.send wait:>30s at:2h"
-
-
-class QueryError(msgspec.Struct, frozen=True):
-    """What is wrong with the filter, and where."""
-
-    problem: str
-    expected: str
-    before: str
-    marked: str
-    after: str
 
 
 class BulkView(msgspec.Struct, frozen=True):
@@ -41,6 +34,7 @@ class TaskListView(msgspec.Struct, frozen=True, kw_only=True):
     typed: str
     kept: str
     hint: str
+    suggest_url: str
     error: QueryError | None
     chips: tuple[Chip, ...]
     facets: FacetsView
@@ -57,6 +51,14 @@ class TaskListView(msgspec.Struct, frozen=True, kw_only=True):
     first_url: str
     is_later: bool
     page_size: int
+    views: ViewsMenu | None
+    """None in a fragment: it is shared, and views are a person's."""
+    save_url: str
+    """Keeps this filter under a name; empty where there is none."""
+    exports: tuple[Link, ...]
+    export_note: str
+    peek: PeekView | None
+    """The task beside the list, if the address names one."""
     bulk: BulkView | None
     """None for who may not act on many at once."""
     empty: Empty | None
@@ -79,22 +81,26 @@ class ListParts(msgspec.Struct, frozen=True, kw_only=True):
     now_us: int
     paused: frozenset[tuple[str, str]] = frozenset()
     """(source, queue) of the queues that are paused."""
+    views: ViewsMenu | None = None
+    peek: PeekView | None = None
 
 
 def list_view(parts: ListParts) -> TaskListView:
     project, question, error = parts.project, parts.question, parts.error
     canonical = "" if error else to_text(question)
     total = sum(sum(states.values()) for states in parts.totals.states.values())
+    has_strip = not error and bool(parts.page.tasks or question.times)
     none = not parts.page.tasks and not error and not parts.page.after
     return TaskListView(
         url=urls.tasks(project),
         typed=parts.text if error else "",
         kept=canonical,
         hint="Add a filter, for example state:failed" if canonical else _HINT,
+        suggest_url=urls.suggestions(project, canonical),
         error=error,
         chips=() if error else chips(question, project),
         facets=uncounted(question, project),
-        strip=None if error or not parts.page.tasks else no_strip(question, project),
+        strip=no_strip(question, project) if has_strip else None,
         api_url=urls.tasks_api(project, canonical),
         lines=tuple(
             task_line(row, project, parts.now_us, parts.paused) for row in parts.page.tasks
@@ -107,16 +113,19 @@ def list_view(parts: ListParts) -> TaskListView:
         first_url=urls.tasks(project, canonical),
         is_later=parts.is_later,
         page_size=PAGE_SIZE,
+        views=parts.views,
+        save_url=urls.saved_views(project, canonical) if canonical else "",
+        exports=() if error else _exports(project, canonical),
+        export_note=f"the newest {count(MOST_TASKS)} matches",
+        peek=parts.peek,
         bulk=BulkView(preview_url(project), canonical) if parts.can_operate else None,
         empty=_empty(parts, total) if none else None,
     )
 
 
-def query_error(invalid: FilterInvalid, text: str) -> QueryError:
-    """Shows the place of the mistake; where something is missing, a gap."""
-    start, end = invalid.offset, invalid.offset + invalid.length
-    return QueryError(
-        invalid.problem, invalid.expected, text[:start], text[start:end] or " ", text[end:]
+def _exports(project: str, question: str) -> tuple[Link, ...]:
+    return tuple(
+        Link(kind.upper(), urls.export(project, question, kind)) for kind in ("csv", "json")
     )
 
 
@@ -145,6 +154,9 @@ def _empty(parts: ListParts, total: int) -> Empty:
     project = parts.project
     if parts.question != TaskFilter():
         ways = (Link("Clear the filter", urls.tasks(project)),)
+        if parts.question.times:
+            rest = to_text(msgspec.structs.replace(parts.question, times=()))
+            ways = (Link("All times", urls.tasks(project, rest)), *ways)
         known = plural(total, "task") + " in this project" if total else "No task here yet"
         return Empty("filter", "Nothing matches this filter", f"{known}; none fits.", ways)
     if parts.connected:
