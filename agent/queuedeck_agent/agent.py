@@ -24,6 +24,7 @@ from queuedeck_agent.cancelled import Cancelled
 from queuedeck_agent.engines import versions
 from queuedeck_agent.guard import contained
 from queuedeck_agent.ids import new_id
+from queuedeck_agent.marks import Marks
 from queuedeck_agent.paused import Paused
 from queuedeck_agent.policy import Policy
 from queuedeck_agent.recorder import Recorder
@@ -81,6 +82,7 @@ class Agent:
         self.policy = Policy(config.allow, config.allow_tasks, config.command_rate)
         self.cancelled = Cancelled(self.spool.folder, self.policy.allows_task)
         self.paused = Paused(self.spool.folder)
+        self.marks = Marks(self.spool.folder, self.family)
         self.engines: list[Engine] = []
         self.role = ""
         self.started_us = time.time_ns() // 1_000
@@ -137,6 +139,8 @@ class Agent:
         """What the server is told about this agent."""
         from queuedeck_agent.version import VERSION  # its import costs 15 ms: only with a link
 
+        infos = self.engine_infos()
+        self._keep_mark(infos)
         warnings = list(self.config.warnings)
         if self.config.dsn.insecure:
             warnings.append("The link is plain http: the key and the events can be read.")
@@ -150,7 +154,7 @@ class Agent:
             pid=os.getpid(),
             nonce=nonce,
             python=".".join(str(part) for part in sys.version_info[:3]),
-            engines=self.engine_infos(),
+            engines=infos,
             allow=self.policy.allow,
             seal_ids=self.seals.ids,
             lanes=lanes,
@@ -160,7 +164,17 @@ class Agent:
             spool=self.spool.kind,
             warnings=tuple(warnings),
             release=self.config.release,
+            spool_id=self.spool.id or wire.NO_SPOOL,
         )
+
+    def keep_mark(self) -> None:
+        """Leaves the mark of a worker in the spool, connected or not."""
+        if self.role == "worker":
+            self._keep_mark(self.engine_infos())
+
+    @contained
+    def _keep_mark(self, infos: tuple[wire.EngineInfo, ...]) -> None:
+        self.marks.keep(self.started_us, infos)
 
     def engine_infos(self) -> tuple[wire.EngineInfo, ...]:
         """What each adapter says; one that fails is left out, and counted."""

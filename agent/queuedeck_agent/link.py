@@ -169,6 +169,7 @@ class Link:
 
         dsn = self.agent.config.dsn
         with self.busy:
+            self.agent.keep_mark()
             self.look_around()
         session = Session(self)
         try:

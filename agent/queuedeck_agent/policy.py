@@ -50,7 +50,9 @@ class Policy:
             )
         if command.verb in _OF_A_NAME and not command.task_name:
             raise CommandRefused("invalid", f"`{command.verb}` does not say which task to run.")
-        if command.verb in _OF_TASKS or command.task_name:
+        # Of several tasks each is checked by its own name, when its turn comes.
+        of_several = command.verb == "reconcile" and bool(command.details.tasks)
+        if (command.verb in _OF_TASKS and not of_several) or command.task_name:
             self.check_task(command.task_name)
         whole = command.verb == "purge" or not command.task_name
         if command.verb in _OF_ALL_TASKS and whole and not self.allows_all_tasks:

@@ -55,6 +55,23 @@ class Spool:
         """Where the lanes are, if anywhere."""
         return self.folder / "lanes" if self.folder else None
 
+    @property
+    def id(self) -> str:
+        """Random, the same for all who have this folder; empty where there is none."""
+        if self.folder is None:
+            return ""
+        try:
+            with (self.folder / "id").open("x") as file:
+                file.write(new_id())
+        except FileExistsError:
+            pass
+        except OSError:
+            return ""
+        try:
+            return (self.folder / "id").read_text("ascii")
+        except (OSError, UnicodeDecodeError):
+            return ""
+
     def take_lane(self) -> Lane:
         """A free lane, or a new one; in memory when the folder has stopped working."""
         if self.folder is not None:

@@ -92,3 +92,29 @@ def locked(path: Path) -> Generator[None]:
         yield
     finally:
         os.close(fd)
+
+
+@functools.cache
+def pid_space() -> str:
+    """Which namespace the process ids of this process are of; empty where nobody says."""
+    try:
+        return os.readlink("/proc/self/ns/pid")  # noqa: PTH115 - its text, no path
+    except OSError:
+        return ""
+
+
+def process_began_us(pid: int) -> int | None:
+    """When a process of this namespace began, -1 when there is none, None when that is not told."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text("utf-8", "replace")
+        booted = Path("/proc/stat").read_text("ascii", "replace")
+        fields = stat.rpartition(")")[2].split()
+        seconds = int(booted.partition("\nbtime ")[2].split()[0])
+        ticks = int(fields[19])
+    except FileNotFoundError:
+        return -1 if Path("/proc/self/stat").exists() else None
+    except (OSError, ValueError, IndexError):
+        return None
+    if fields[0] in "ZX":
+        return -1
+    return int((seconds + ticks / os.sysconf("SC_CLK_TCK")) * 1_000_000)

@@ -46,6 +46,7 @@ from queuedeck.loops.observe_queues import (
     restore_depths,
 )
 from queuedeck.loops.pauses import PAUSE_EVERY_S, KeepPauses
+from queuedeck.loops.reconcile import ANSWERS_EVERY_S, Reconcile
 from queuedeck.loops.run_operations import INTERVAL_S as OPERATIONS_EVERY_S
 from queuedeck.loops.run_operations import RunOperations
 from queuedeck.loops.runner import Runner
@@ -172,6 +173,8 @@ async def _running(
         runner.start("depths", KEEP_EVERY_S, partial(keep_depths, services))
         runner.start("queues", OBSERVE_EVERY_S, ObserveQueues(services).round)
         runner.start("pauses", PAUSE_EVERY_S, KeepPauses(services).round)
+        if services.settings.reconcile_every_s:
+            runner.start("reconcile", ANSWERS_EVERY_S, Reconcile(services).round)
         runner.start("revoked keys", REVOKED_EVERY_S, gateway.end_revoked)
         runner.start("dispatch", DISPATCH_AGAIN_S, partial(dispatch.run, services))
         stack.push_async_callback(stop_streams, app)

@@ -38,6 +38,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """QUEUEDECK_RETENTION_DAYS: for so many days tasks are kept, 3 at least. Trends stay longer."""
     retention_gb: float = 0
     """QUEUEDECK_RETENTION_GB: the oldest days go while the history holds more. 0: any size."""
+    reconcile_every_s: float = 30
+    """QUEUEDECK_RECONCILE_EVERY_S: how often tasks that seem stuck are looked for. 0: never."""
+    reconcile_away_s: float = 900
+    """QUEUEDECK_RECONCILE_AWAY_S: how long an agent is away before its tasks may be called lost."""
     log_level: str = "info"
     """QUEUEDECK_LOG_LEVEL: debug, info, warning or error."""
     development: bool = False
@@ -97,6 +101,8 @@ def read_settings(environ: Mapping[str, str] | None = None, **overrides: object)
         ),
         "retention_days": _number(env, "QUEUEDECK_RETENTION_DAYS", int, MIN_RETENTION_DAYS),
         "retention_gb": _number(env, "QUEUEDECK_RETENTION_GB", float, 0),
+        "reconcile_every_s": _number(env, "QUEUEDECK_RECONCILE_EVERY_S", float, 0),
+        "reconcile_away_s": _number(env, "QUEUEDECK_RECONCILE_AWAY_S", float, 0),
         "log_level": env.get("QUEUEDECK_LOG_LEVEL", "").lower(),
         "development": env.get("QUEUEDECK_DEVELOPMENT", "") not in ("", "0"),
     }

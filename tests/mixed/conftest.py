@@ -14,7 +14,8 @@ Place = Callable[[str], tuple[Mixed, Any]]
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    server = Server(tmp_path_factory.mktemp("server")).start()
+    quick = {"QUEUEDECK_RECONCILE_EVERY_S": "1"}
+    server = Server(tmp_path_factory.mktemp("server"), environment=quick).start()
     yield server
     server.stop()
 

@@ -25,12 +25,12 @@ class Fate(NamedTuple):
 
 
 FATES = {
-    "celery": Fate("running", 1, 1, NOTHING),
+    "celery": Fate("lost", 1, 1, NOTHING),
     "rq": Fate("lost", 1, 1, "failed"),
     "dramatiq": Fate("succeeded", 2, 1, "result"),
-    "huey": Fate("running", 1, 1, NOTHING),
+    "huey": Fate("lost", 1, 1, NOTHING),
     "arq": Fate("succeeded", 2, 2, "success"),
-    "taskiq": Fate("running", 1, 1, NOTHING),
+    "taskiq": Fate("lost", 1, 1, NOTHING),
 }
 """Each is on the engine's page, with the engine's default for how long it takes."""
 
@@ -57,7 +57,7 @@ def test_killed_worker_loses_nothing_that_was_recorded(place: Place, engine: str
     fate = FATES[engine]
     after = worker.send_attached(call("note", key()))
     expected = dict.fromkeys([*done, after], "succeeded") | {running: fate.state}
-    eventually(lambda: api.states() == expected, 40)
+    eventually(lambda: api.states() == expected, 60)
     assert len(worker.told("sleeps", name)) == fate.runs
     (shown,) = (task for task in api.tasks() if task["task_id"] == running)
     assert shown["attempt"] == fate.attempt

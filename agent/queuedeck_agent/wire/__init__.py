@@ -17,8 +17,10 @@ from queuedeck_agent.wire.commands import (
     COMMAND_CONTEXT,
     COMMAND_KEY_CONTEXT,
     VERBS,
+    AskedTask,
     CommandBody,
     CommandDetails,
+    StartSeen,
     decode_command_body,
 )
 from queuedeck_agent.wire.events import (
@@ -50,6 +52,7 @@ from queuedeck_agent.wire.messages import (
     LINK_PATH,
     MAX_FRAME_BYTES,
     MAX_FRAME_EVENTS,
+    NO_SPOOL,
     PROTOCOL,
     Ack,
     AgentMessage,

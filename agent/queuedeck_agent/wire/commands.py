@@ -31,6 +31,25 @@ VERBS: dict[str, str] = {
 """What a command may ask for, and the word in the host's QUEUEDECK_ALLOW that permits it."""
 
 
+class StartSeen(msgspec.Struct, frozen=True, array_like=True):
+    """A process that began a task, or took it, as its event said."""
+
+    worker: str
+    at_us: int
+    pid: int = 0
+    """0: not told."""
+
+
+class AskedTask(msgspec.Struct, frozen=True, array_like=True):
+    """One of the tasks that a `reconcile` asks about."""
+
+    task_id: str
+    task_name: str = ""
+    queue: str = ""
+    starts: tuple[StartSeen, ...] = ()
+    """Whether these processes live is told with the answer."""
+
+
 class CommandDetails(msgspec.Struct, frozen=True, array_like=True):
     """What some verbs need beside their task, queue or worker."""
 
@@ -55,6 +74,8 @@ class CommandDetails(msgspec.Struct, frozen=True, array_like=True):
     """Why, in the operator's words, for the host's log."""
     ids: tuple[str, ...] = ()
     """`requeue`: which dead letters; none: the one of `task_id`."""
+    tasks: tuple[AskedTask, ...] = ()
+    """`reconcile`: which tasks, of one source; none: the one of `task_id`."""
 
 
 class CommandBody(msgspec.Struct, frozen=True, array_like=True):

@@ -9,6 +9,9 @@ PROTOCOL = 1
 LINK_PATH = "/agent/link"
 """Where the server's WebSocket is, below the server's URL."""
 
+NO_SPOOL = "none"
+"""Stands for a spool that no other process can read."""
+
 HEADER_PROTOCOL = "queuedeck-protocol"
 """Header of the upgrade request with the protocol; the key is in `Authorization: Bearer`."""
 
@@ -87,6 +90,10 @@ class Hello(msgspec.Struct, frozen=True, array_like=True, tag="hello"):
     """What the operator should know, for example an engine version that was not tested."""
     release: str = ""
     """Of the application's code, where it is known."""
+    spool_id: str = ""
+    """Of the folder that holds its lanes and its mark, 32 hex digits: agents with the same one can
+    tell of each other's processes whether they live. `NO_SPOOL` where there is none; empty from
+    agents that cannot be asked about several tasks at once."""
 
 
 class LanePart(msgspec.Struct, frozen=True, array_like=True):

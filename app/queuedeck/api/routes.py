@@ -20,6 +20,7 @@ from queuedeck.api import (
 from queuedeck.api.audit import list_audit
 from queuedeck.api.commands import cancel_task, retry_task, show_command
 from queuedeck.api.health import healthz, readyz
+from queuedeck.api.reconciliation import show_reconciliation
 from queuedeck.api.storage import change_retention, show_storage
 from queuedeck.api.tasks import (
     count_facets,
@@ -61,6 +62,7 @@ ROUTES = [
             *queues.HANDLERS,
             *pauses.HANDLERS,
             *workers.HANDLERS,
+            show_reconciliation,
             show_storage,
             change_retention,
             *labels.HANDLERS,

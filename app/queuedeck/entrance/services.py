@@ -12,6 +12,7 @@ from queuedeck.domain.agents.registry import AgentRegistry
 from queuedeck.domain.labels.rulebook import Rulebook
 from queuedeck.domain.queues.observers import Observers
 from queuedeck.domain.queues.watch import Watches
+from queuedeck.domain.reconcile.truth import Truths
 from queuedeck.domain.tasks.ingest import Ingest
 from queuedeck.history.store import History
 from queuedeck.keyring import Keyring
@@ -38,3 +39,4 @@ class Services(msgspec.Struct, frozen=True, kw_only=True):
     """Call after the commit of a command, with its project: it is sent at once."""
     passwords: Passwords
     clock: Clock
+    truths: Truths = msgspec.field(default_factory=Truths)

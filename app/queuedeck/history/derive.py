@@ -34,6 +34,7 @@ from queuedeck.history.states import (
 
 _SECOND = 2 << KIND_BITS
 """The least key of a second attempt."""
+_FIRST_CHECKED = FIRST << KIND_BITS | Kind.CHECKED
 _FIRST_RETRY = FIRST << KIND_BITS | Kind.RETRYING
 _PUBLISHED, _RECEIVED, _STARTED = (
     key_of(FIRST, kind) for kind in (Kind.PUBLISHED, Kind.RECEIVED, Kind.STARTED)
@@ -79,6 +80,8 @@ def derive(facts: Facts) -> Derived:
             ending = fact
         if fact.at_us < seen_us:
             seen_us = fact.at_us
+    if ending is None and _FIRST_CHECKED in facts:
+        return derive_any(facts)
     return _derive_plain(facts, ending, seen_us)
 
 
@@ -163,7 +166,7 @@ def derive_any(facts: Facts) -> Derived:
         _worker(facts, current, ran),
         first.priority if first is not None else -1,
         error.exception if isinstance(error, Failed | Retrying) else 0,
-        0 if error is None else key_of(error.attempt, error.kind_no),
+        _key_of_error(facts, error),
         min(fact.at_us for fact in facts.values()),
         stamp_of(facts) or None,
         None if started is None else started.at_us,
@@ -201,6 +204,14 @@ def _error(facts: Facts, ran: int, state: TaskState) -> AnyFact | None:
         if isinstance(fact, Failed | Retrying | Lost):
             return fact
     return None
+
+
+def _key_of_error(facts: Facts, error: AnyFact | None) -> int:
+    """The fact that it stands in: what was only concluded stands in the answer."""
+    if error is None:
+        return 0
+    key = key_of(error.attempt, error.kind_no)
+    return key if key in facts else key_of(error.attempt, Kind.CHECKED)
 
 
 def _first_name(facts: Facts) -> int:

@@ -38,6 +38,7 @@ Intern = Callable[[Word, str], int]
 class Kind(IntEnum):
     """Kinds of facts by rank: in one attempt the greatest decides. The numbers are on disk."""
 
+    CHECKED = 0
     PUBLISHED = 1
     RECEIVED = 2
     STARTED = 3
@@ -52,6 +53,29 @@ INLINE_RESULT_BYTES = 128
 """A result up to this size is kept in its fact."""
 INLINE_MESSAGE_CHARS = 300
 """So much of an error's message is kept in its fact; a longer one is kept apart as well."""
+
+
+class Verdict(IntEnum):
+    """What was concluded when the engine was asked about an attempt. The numbers are on disk."""
+
+    UNKNOWN = 0
+    WAITING = 1
+    RUNNING = 2
+    SUCCEEDED = 3
+    FAILED = 4
+    CANCELLED = 5
+    LOST = 6
+
+
+class TaskChecked(wire.TaskEvent, frozen=True, array_like=True, tag="task-checked"):
+    """What the server concluded when it asked about a task that seemed stuck. Agents cannot send
+    it. Its time is the server's."""
+
+    verdict: int = 0
+    about_us: int = 0
+    """The newest start that it is about; 0 for an attempt that nobody began."""
+    text: str = ""
+    worker: str = ""
 
 
 class Part(IntEnum):
@@ -119,6 +143,8 @@ class Started(Fact, frozen=True, array_like=True, order=True, gc=False, tag=3):
     parent: str = ""
     root: str = ""
     group: str = ""
+    again_us: int = 0
+    """The newest of its other starts, for an attempt that was delivered more than once."""
 
 
 class Retrying(Fact, frozen=True, array_like=True, order=True, gc=False, tag=4):
@@ -158,7 +184,19 @@ class Succeeded(Fact, frozen=True, array_like=True, order=True, gc=False, tag=8)
     result: bytes = b""
 
 
-AnyFact = Published | Received | Started | Retrying | Lost | Cancelled | Failed | Succeeded
+class Checked(Fact, frozen=True, array_like=True, order=True, gc=False, tag=9):
+    """The newest answer about an attempt: a weak fact, which any that an agent reports replaces."""
+
+    kind_no = Kind.CHECKED
+
+    verdict: int = 0
+    about_us: int = 0
+    text: str = ""
+
+
+AnyFact = (
+    Published | Received | Started | Retrying | Lost | Cancelled | Failed | Succeeded | Checked
+)
 
 
 def fact_of(event: wire.TaskEvent, intern: Intern) -> AnyFact:
@@ -323,6 +361,20 @@ def _lost(event: wire.TaskLost, intern: Intern) -> Lost:
     )
 
 
+def _checked(event: TaskChecked, intern: Intern) -> Checked:
+    return Checked(
+        event.at_us,
+        event.attempt,
+        0,
+        intern(Word.WORKER, event.worker),
+        0,
+        0,
+        event.verdict,
+        event.about_us,
+        event.text[:INLINE_MESSAGE_CHARS],
+    )
+
+
 _MAKERS: dict[type[wire.TaskEvent], Callable[..., AnyFact]] = {
     wire.TaskPublished: _published,
     wire.TaskReceived: _received,
@@ -332,4 +384,5 @@ _MAKERS: dict[type[wire.TaskEvent], Callable[..., AnyFact]] = {
     wire.TaskRetrying: _retrying,
     wire.TaskCancelled: _cancelled,
     wire.TaskLost: _lost,
+    TaskChecked: _checked,
 }

@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: AGPL-3.0-only
 """What goes into the history store and what comes out: frozen structs, no driver, no SQL."""
 
+from collections.abc import Sequence
 from enum import StrEnum
 
 import msgspec
 
+from queuedeck.history.facts import TaskChecked
 from queuedeck.history.labels import Labels
 from queuedeck.history.ranges import Between, Period
 from queuedeck_agent import wire
@@ -48,7 +50,7 @@ class Batch(msgspec.Struct, frozen=True):
     agent_id: str
     first: int
     last: int
-    events: list[wire.AnyEvent | Poison]
+    events: Sequence[wire.AnyEvent | TaskChecked | Poison]
     """In lane order. A `Loss` stands for `count` numbers, everything else for one."""
     labels: Labels | None = None
     """The project's rules; None: it has none."""

@@ -32,6 +32,7 @@ KEPT_DAYS = 400
 """For so many days counts are kept, minutes for fewer; a project may keep them for fewer days."""
 UNKNOWN = -1
 """A wait or run time that nobody measured."""
+_CHECKED = key_of(FIRST, Kind.CHECKED)
 _PUBLICATION = key_of(FIRST, Kind.PUBLISHED)
 _SECOND = FIRST + 1 << KIND_BITS
 
@@ -100,10 +101,14 @@ def differences(before: Facts, after: Facts, seen: Derived) -> Iterator[Signed]:
 
 
 def _is_plain(facts: Facts) -> bool:
-    """One attempt with at most one ending that is no retry: then `derive` has said it all."""
+    """One attempt with at most one ending that is no retry, of which nothing was concluded: then
+    `derive` has said it all.
+    """
     ends = facts.keys() & FIRST_ENDS
-    return max(facts) < _SECOND and (
-        not ends or (len(ends) == 1 and key_of(FIRST, Kind.RETRYING) not in ends)
+    return (
+        max(facts) < _SECOND
+        and _CHECKED not in facts
+        and (not ends or (len(ends) == 1 and key_of(FIRST, Kind.RETRYING) not in ends))
     )
 
 

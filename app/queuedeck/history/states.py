@@ -9,9 +9,12 @@ clock decides a state.
 from collections.abc import Sequence
 from typing import TypeVar
 
+import msgspec
+
 from queuedeck.history.facts import (
     AnyFact,
     Cancelled,
+    Checked,
     Failed,
     Kind,
     Lost,
@@ -20,6 +23,7 @@ from queuedeck.history.facts import (
     Retrying,
     Started,
     Succeeded,
+    Verdict,
 )
 from queuedeck.history.records import TaskState
 
@@ -63,6 +67,8 @@ def merge(facts: Facts, fact: AnyFact) -> list[AnyFact]:
     key = key_of(fact.attempt, fact.kind_no)
     old = facts.get(key)
     if old is not None:
+        if isinstance(old, Started | Checked):
+            return _merge_twice(facts, key, old, fact)
         if not fact < old:  # pyright: ignore[reportOperatorIssue] - same kind
             return [fact]
         facts[key] = fact
@@ -78,6 +84,34 @@ def merge(facts: Facts, fact: AnyFact) -> list[AnyFact]:
         stale = [k for k in facts if not _is_kept(k, fact.attempt)]
         return [facts.pop(k) for k in stale]
     return []
+
+
+def _merge_twice(facts: Facts, key: int, old: Started | Checked, fact: AnyFact) -> list[AnyFact]:
+    """A second start of one attempt, whose time is kept with the first; or a newer answer."""
+    if isinstance(fact, Started) and isinstance(old, Started):
+        first, other = sorted((plain_start(old), plain_start(fact)))
+        is_same = first == other
+        again_us = max(old.again_us, fact.again_us, 0 if is_same else other.at_us)
+        merged = msgspec.structs.replace(first, again_us=again_us)
+        if merged == old:
+            return [fact]
+        facts[key] = merged
+        return [] if is_same else [other]
+    if not old < fact:  # pyright: ignore[reportOperatorIssue] - same kind
+        return [fact]
+    facts[key] = fact
+    return []
+
+
+def plain_start(fact: Started) -> Started:
+    """As it was reported."""
+    return msgspec.structs.replace(fact, again_us=0) if fact.again_us else fact
+
+
+def is_known(facts: Facts, fact: AnyFact) -> bool:
+    """Whether the facts hold exactly this one."""
+    known = facts.get(key_of(fact.attempt, fact.kind_no))
+    return fact == (plain_start(known) if isinstance(known, Started) else known)
 
 
 def _is_kept(key: int, newest: int) -> bool:
@@ -136,6 +170,9 @@ def attempt_state(facts: Facts, attempt: int) -> TaskState:
     kinds = [kind for kind in Kind if key_of(attempt, kind) in facts]
     if Kind.LOST in kinds and Kind.RETRYING in kinds:
         kinds.remove(Kind.LOST)
+    weak = weak_ending(facts, attempt) if max(kinds, default=0) <= Kind.STARTED else None
+    if weak is not None:
+        return STATE_AFTER[weak.kind_no]
     return STATE_AFTER.get(max(kinds, default=Kind.PUBLISHED), TaskState.QUEUED)
 
 
@@ -171,18 +208,47 @@ def current_and_ran(facts: Facts) -> tuple[int, int]:
 
 
 def final_ending(facts: Facts, attempt: int) -> AnyFact | None:
-    """The strongest fact that ended an attempt for good; a retry is none."""
+    """The strongest fact that ended an attempt for good; a retry is none. Without one, what was
+    concluded when the engine was asked."""
     base = attempt << KIND_BITS
     for kind in _ENDINGS:
         fact = facts.get(base | kind)
         if fact is not None:
             return fact
-    return None
+    return weak_ending(facts, attempt) if base in facts else None
+
+
+def weak_ending(facts: Facts, attempt: int) -> AnyFact | None:
+    """How an attempt ended by what was concluded, in the form of a fact; None where nothing says
+    so, or where it began again since."""
+    checked = get_fact(facts, attempt, Checked)
+    if checked is None or key_of(attempt, Kind.RETRYING) in facts:
+        return None
+    if checked.about_us != newest_start(facts, attempt):
+        return None
+    about = (checked.at_us, attempt, 0, checked.worker)
+    match checked.verdict:
+        case Verdict.SUCCEEDED:
+            return Succeeded(*about)
+        case Verdict.FAILED:
+            return Failed(*about, message=checked.text)
+        case Verdict.CANCELLED:
+            return Cancelled(*about)
+        case Verdict.LOST:
+            return Lost(*about, message=checked.text)
+        case _:
+            return None
+
+
+def newest_start(facts: Facts, attempt: int) -> int:
+    """When the attempt began last, by whoever began it; 0 if nobody did."""
+    started = get_fact(facts, attempt, Started)
+    return max(started.at_us, started.again_us) if started is not None else 0
 
 
 _KINDS: dict[type, Kind] = {
     one: one.kind_no
-    for one in (Published, Received, Started, Retrying, Lost, Cancelled, Failed, Succeeded)
+    for one in (Checked, Published, Received, Started, Retrying, Lost, Cancelled, Failed, Succeeded)
 }
 
 

@@ -21,12 +21,14 @@ from queuedeck.history.records import (
     TaskOrder,
     TaskPage,
     TaskSample,
+    TaskState,
     TaskTrends,
     Totals,
     Trend,
     TrendFilter,
 )
 from queuedeck.history.surveys import Facets, Histogram
+from queuedeck.history.suspects import OpenTasks
 
 
 class History(Protocol):
@@ -124,6 +126,14 @@ class History(Protocol):
 
     async def read_selected(self, project_id: int, keys: Sequence[int]) -> dict[int, SelectedTask]:
         """The tasks with these keys as they are now; those that are gone are left out."""
+        ...
+
+    async def open_tasks(
+        self, project_id: int, states: Sequence[TaskState], after: int, limit: int
+    ) -> OpenTasks:
+        """A portion of the tasks in these states, oldest first, with who began them; those with
+        keys above `after`. Of ended ones only those whose end was concluded, not reported.
+        """
         ...
 
     async def request_cancel(self, project_id: int, key: int) -> None:

@@ -14,6 +14,7 @@ from queuedeck.history.states import FIRST, KIND_BITS, Facts, key_of
 
 _PUBLISHED = key_of(FIRST, Kind.PUBLISHED)
 _STARTED = key_of(FIRST, Kind.STARTED)
+_CHECKED = key_of(FIRST, Kind.CHECKED)
 _RETRY = key_of(FIRST, Kind.RETRYING)
 _SECOND = FIRST + 1 << KIND_BITS
 _KIND = (1 << KIND_BITS) - 1
@@ -112,7 +113,7 @@ class Tally:
 
 def _only_end(facts: Facts, seen: Derived) -> int | None:
     """The key of what ended the one attempt; 0 while it has not, None when there is more to it."""
-    if max(facts) >= _SECOND or _RETRY in facts:
+    if max(facts) >= _SECOND or _RETRY in facts or _CHECKED in facts:
         return None
     if seen.finished_us is None:
         return 0

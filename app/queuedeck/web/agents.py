@@ -26,7 +26,10 @@ async def list_agents(
 ) -> Response[Any]:
     agents = services.registry.agents(access.project.id)
     can_connect = access.allows(Permission.CONNECT_AGENTS)
-    view = agents_view(agents, access.project.slug, services.clock(), can_connect)
+    truth = services.truths.of(
+        access.project.id, services.clock(), services.settings.reconcile_every_s
+    )
+    view = agents_view(agents, access.project.slug, services.clock(), can_connect, truth)
     shell = await frame(
         request, services, identity, access, title="Agents", place="Agents", topics=("agents",)
     )

@@ -58,6 +58,7 @@ DECLARED = {
     "GET /api/v1/projects/{project}/registered-tasks": "tasks:read",
     "POST /api/v1/projects/{project}/submissions": "tasks:submit",
     "GET /api/v1/projects/{project}/audit": "audit:read",
+    "GET /api/v1/projects/{project}/reconciliation": "agents:read",
     "GET /api/v1/projects/{project}/storage": "tasks:read",
     "PUT /api/v1/projects/{project}/storage/retention": "project:manage",
     "GET /api/v1/projects/{project}/labels": "tasks:read",

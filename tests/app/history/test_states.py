@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.support.history_events import (
     NOW_US,
+    SOURCE,
     Dictionary,
     cancelled,
     events_of,
@@ -20,7 +21,7 @@ from tests.support.history_events import (
 )
 
 from queuedeck.history.derive import derive, derive_any
-from queuedeck.history.facts import Kind, fact_of
+from queuedeck.history.facts import Kind, Started, TaskChecked, Verdict, fact_of
 from queuedeck.history.records import FINAL_STATES, TaskState
 from queuedeck.history.states import (
     KEPT_ATTEMPTS,
@@ -30,6 +31,7 @@ from queuedeck.history.states import (
     is_conflicting,
     key_of,
     merge,
+    plain_start,
 )
 from queuedeck_agent import wire
 
@@ -182,7 +184,8 @@ def test_merging_loses_no_fact(events):
     reported = [fact_of(event, words) for event in events]
     for fact in reported:
         left_over.update(merge(facts, fact))
-    assert left_over | set(facts.values()) == set(reported)
+    kept = {plain_start(fact) if isinstance(fact, Started) else fact for fact in facts.values()}
+    assert left_over | kept == set(reported)
 
 
 @given(lists_of_events, lists_of_events)
@@ -194,6 +197,57 @@ def test_p2_merging_two_sets_of_facts_is_the_set_of_both(left, right):
         merge(joined, fact)
     assert joined == whole
     assert all(merge(joined, fact) == [fact] for fact in whole.values())
+
+
+def checked(verdict, at=5, about_us=NOW_US + 2, attempt=1):
+    return TaskChecked(NOW_US + at, SOURCE, T, attempt, verdict, about_us, "said so", "w1@host")
+
+
+CHECKS = {
+    "lost": ([started(T), checked(Verdict.LOST)], "lost"),
+    "ended, as the engine says": ([started(T), checked(Verdict.SUCCEEDED)], "succeeded"),
+    "failed, as the engine says": ([started(T), checked(Verdict.FAILED)], "failed"),
+    "still runs": ([started(T), checked(Verdict.RUNNING)], "running"),
+    "not known": ([started(T), checked(Verdict.UNKNOWN)], "running"),
+    "lost, then seen again": (
+        [started(T), checked(Verdict.LOST, 5), checked(Verdict.RUNNING, 9)], "running"
+    ),
+    "seen, then lost": (
+        [started(T), checked(Verdict.RUNNING, 5), checked(Verdict.LOST, 9)], "lost"
+    ),
+    "lost, but it succeeded": ([started(T), checked(Verdict.LOST), succeeded(T, 99)], "succeeded"),
+    "lost, but it failed before": ([started(T), failed(T, 3), checked(Verdict.LOST)], "failed"),
+    "as its own worker said": ([started(T), lost(T, 3), checked(Verdict.SUCCEEDED)], "lost"),
+    "lost, then delivered again": (
+        [started(T), checked(Verdict.LOST), started(T, 9, worker="w2@host")], "running"
+    ),
+    "delivered again, then lost": (
+        [started(T), started(T, 9, worker="w2@host"), checked(Verdict.LOST, 10, NOW_US + 9)],
+        "lost",
+    ),
+    "lost, then tried again": (
+        [started(T), checked(Verdict.LOST), started(T, 9, attempt=2)], "running"
+    ),
+    "will be tried again": ([started(T), retrying(T, 3), checked(Verdict.LOST)], "retrying"),
+    "the message of a waiting one is there": (
+        [published(T), checked(Verdict.WAITING, about_us=0)], "queued"
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("events", "state"), CHECKS.values(), ids=CHECKS)
+def test_what_was_concluded_is_weaker_than_any_report(events, state):
+    for order in (events, events[::-1], events[1:] + events[:1]):
+        seen = derive(fold(order))
+        assert (seen.state, seen.conflicting) == (state, False)
+    assert attempt_state(fold(events), max(event.attempt for event in events)) == seen.state
+
+
+def test_a_concluded_loss_says_why_and_when():
+    facts = fold([started(T), checked(Verdict.LOST, 7)])
+    seen = derive(facts)
+    assert seen.finished_us == NOW_US + 7
+    assert facts[seen.error].text == "said so"
 
 
 def rank(events):

@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 
 from queuedeck_agent import edit, wire
+from queuedeck_agent.engines import reconcile
 from queuedeck_agent.engines.arq import call as arq_call
 from queuedeck_agent.engines.arq import redis as arq_redis
 from queuedeck_agent.engines.arq.connection import Connection
@@ -136,10 +137,15 @@ class Commands:
 
     def reconcile(self, command: wire.CommandBody, call: bytes) -> wire.CommandDone:
         """What Redis has of the job now. Reading a result of arq does not take it away."""
+        if command.details.tasks:
+            return reconcile.one_by_one(self.agent, command, self._state_of)
+        state, where = self._state_of(command)
+        return done(command, f"arq says: {where}.", found=reconciled(state, where))
+
+    def _state_of(self, command: wire.CommandBody) -> tuple[str, str]:
         job_id, queues = command.task_id, self.connection.queues(command.queue)
         known = self.connection.ask(lambda pool: arq_redis.look(pool, queues, job_id))
-        state, where = self._state(known, job_id)
-        return done(command, f"arq says: {where}.", found=reconciled(state, where))
+        return self._state(known, job_id)
 
     def _state(self, known: arq_redis.Known, job_id: str) -> tuple[str, str]:
         if known.result is not None:

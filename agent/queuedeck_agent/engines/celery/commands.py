@@ -6,17 +6,18 @@ from typing import Any
 
 from queuedeck_agent import wire
 from queuedeck_agent.agent import Agent
+from queuedeck_agent.engines import reconcile
 from queuedeck_agent.engines.celery.abilities import STOPPABLE_POOLS
 from queuedeck_agent.engines.celery.arguments import Arguments
-from queuedeck_agent.engines.celery.broker import check_queue, length
+from queuedeck_agent.engines.celery.broker import check_queue
 from queuedeck_agent.engines.celery.redis import Lists, Place, lists_of
 from queuedeck_agent.engines.celery.state import (
     ask_workers,
     name_here,
     revoke,
     runs_here,
-    stored_state,
 )
+from queuedeck_agent.engines.celery.whereabouts import Whereabouts
 from queuedeck_agent.engines.commands import done, reconciled, within
 from queuedeck_agent.errors import CommandRefused
 
@@ -121,35 +122,12 @@ class Commands:
 
     def reconcile(self, command: wire.CommandBody, call: bytes) -> wire.CommandDone:
         """Where the task is now, asked of the broker, every worker and the result backend."""
-        state, where = self._state_of(command)
+        whereabouts = Whereabouts(self.app, self._queues_of)
+        if command.details.tasks:
+            return reconcile.together(self.agent, command, whereabouts.of)
+        state, where = whereabouts.of([command])[command.task_id]
+        state = reconcile.shown(state)
         return done(command, f"Celery says: {state}. {where}", found=reconciled(state, where))
-
-    def _state_of(self, command: wire.CommandBody) -> tuple[str, str]:
-        task_id = command.task_id
-        if runs_here(task_id):
-            return "running", "On this worker."
-        queues = self._queues_of(command.queue)
-        with lists_of(self.app) as lists:
-            on_redis = lists is not None
-            if lists and (place := lists.find(queues, task_id)):
-                return "queued", f"Its message is in queue `{place.queue}`."
-        found, worker, _name = ask_workers(self.app, task_id, scheduled=True)
-        if found == "active":
-            return "running", f"On worker {worker}."
-        if found == "scheduled":
-            return "scheduled", f"Worker {worker} holds it until it is due."
-        if found:
-            return "queued", f"Worker {worker} holds it; it has not started."
-        if ended := stored_state(self.app, task_id):
-            return ended[0], f"Its result backend says {ended[1]}."
-        waiting = length(self.app, command.queue) if command.queue and not on_redis else 0
-        if waiting > 0:
-            return (
-                "queued",
-                f"Perhaps: RabbitMQ lets nobody look for one message, and {waiting} wait in "
-                f"`{command.queue}`. No worker that answered has it.",
-            )
-        return "gone", "No queue, no worker that answered and no result backend knows it."
 
     def _find(self, lists: Lists | None, command: wire.CommandBody) -> Place:
         place = lists.find(self._queues_of(command.queue), command.task_id) if lists else None

@@ -32,6 +32,7 @@ class _Envelope(msgspec.Struct):
 
 
 _envelope = msgspec.json.Decoder(_Envelope).decode
+_entry = msgspec.json.Decoder(list[msgspec.Raw]).decode
 _whole = msgspec.json.Decoder(dict[str, Any]).decode
 _encode = msgspec.json.Encoder().encode
 
@@ -104,6 +105,47 @@ class Lists:
                         return Place(queue, key, message, found)
         return None
 
+    def find_all(self, queues: list[str], task_ids: set[str]) -> dict[str, str]:
+        """Task id -> queue, of those whose message waits."""
+        found: dict[str, str] = {}
+        needles = [one.encode() for one in task_ids]
+        for queue in queues:
+            for key in self.keys(queue):
+                for message in self._from_the_left(key):
+                    if any(needle in message for needle in needles):
+                        task_id = read(message).task_id
+                        if task_id in task_ids:
+                            found[task_id] = queue
+        return found
+
+    def unacked(self, task_ids: set[str]) -> set[str]:
+        """Those that some worker has taken and not acknowledged: kombu keeps these messages, and
+        gives them out again when their time is over."""
+        key = self._prefix + str(self._channel.unacked_key)
+        needles = [one.encode() for one in task_ids]
+        found: set[str] = set()
+        cursor = looked_at = 0
+        while looked_at < MAX_LOOKED_AT:
+            cursor, chunk = self._client.hscan(key, cursor, count=CHUNK)
+            looked_at += len(chunk)
+            for data in chunk.values():
+                if any(needle in data for needle in needles):
+                    found |= {one for one in task_ids if one == _unacked_id(data)}
+            if not cursor:
+                break
+        return found
+
+    @property
+    def visibility_s(self) -> int:
+        """How long kombu waits for an acknowledgement."""
+        return int(self._channel.visibility_timeout)
+
+    def are_long(self, queues: list[str]) -> bool:
+        """Whether not all of what waits, or is held, is looked through."""
+        held = self._client.hlen(self._prefix + str(self._channel.unacked_key))
+        lengths = (self._client.llen(key) for queue in queues for key in self.keys(queue))
+        return max(int(held), *map(int, lengths), 0) > MAX_LOOKED_AT
+
     def remove(self, place: Place) -> bool:
         """False: somebody has taken it by now."""
         return bool(self._client.lrem(place.key, -1, place.message))
@@ -168,7 +210,7 @@ class Lists:
                 return
 
 
-def read(message: bytes) -> Waiting:
+def read(message: "bytes | msgspec.Raw") -> Waiting:
     """What the message's headers say; empty texts for one that is not Celery's."""
     try:
         found = _envelope(message)
@@ -178,6 +220,14 @@ def read(message: bytes) -> Waiting:
     task_id = headers.get("id") or properties.get("correlation_id") or ""
     attempt = int(headers.get("retries") or 0) + 1
     return Waiting(str(task_id), str(headers.get("task") or ""), attempt, headers, properties)
+
+
+def _unacked_id(data: bytes) -> str:
+    """The task of an entry of kombu's: `[message, exchange, routing key]`."""
+    try:
+        return read(_entry(data)[0]).task_id
+    except (msgspec.DecodeError, IndexError):
+        return ""
 
 
 def body_of(message: bytes) -> tuple[str, str, bytes]:

@@ -14,6 +14,7 @@ import msgspec
 
 from queuedeck_agent import edit as edited
 from queuedeck_agent import wire
+from queuedeck_agent.engines import reconcile
 from queuedeck_agent.engines.commands import done, reconciled
 from queuedeck_agent.engines.dramatiq import call as dramatiq_call
 from queuedeck_agent.engines.dramatiq import redis as dramatiq_redis
@@ -126,13 +127,19 @@ class Commands:
 
     def reconcile(self, command: wire.CommandBody, _call: bytes) -> wire.CommandDone:
         """What Redis and this process know of the task now. Changes nothing."""
-        task_id = command.task_id
+        if command.details.tasks:
+            return reconcile.one_by_one(self.agent, command, self._whereabouts)
+        state, where = self._whereabouts(command)
+        return done(command, where, found=reconciled(reconcile.shown(state), where))
+
+    def _whereabouts(self, command: wire.CommandBody) -> tuple[str, str]:
+        if command.task_id in self.tasks.running:
+            return "running", f"Runs in a thread of {self.tasks.worker}."
         queues = self._queues(command.queue)
-        if task_id in self.tasks.running:
-            state, where = "running", f"Runs in a thread of {self.tasks.worker}."
-        else:
-            state, where = dramatiq_redis.whereabouts(self.broker, queues, task_id)
-        return done(command, where, found=reconciled(state, where))
+        state, where = dramatiq_redis.whereabouts(self.broker, queues, command.task_id)
+        if state == "gone" and not dramatiq_redis.sees_all(self.broker, queues):
+            return reconcile.UNKNOWN, "More waits than is looked through."
+        return state, where
 
     @property
     def _is_redis(self) -> bool:

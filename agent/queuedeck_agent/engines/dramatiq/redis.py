@@ -177,6 +177,12 @@ def whereabouts(broker: Any, queues: list[str], task_id: str) -> tuple[str, str]
     )
 
 
+def sees_all(broker: Any, queues: list[str]) -> bool:
+    """Whether `whereabouts` looks at all messages of these queues."""
+    places = (key(broker, f"{one}{end}.msgs") for one in queues for end in ("", ".DQ", ".XQ"))
+    return all(int(broker.client.hlen(place)) <= MAX_LOOKED_AT for place in places)
+
+
 def decoded(data: Any) -> Any:
     """By the application's own encoder; None for what is not one of its messages."""
     from dramatiq.message import Message

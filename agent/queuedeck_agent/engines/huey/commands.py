@@ -12,6 +12,7 @@ import msgspec
 
 from queuedeck_agent import edit as edited
 from queuedeck_agent import wire
+from queuedeck_agent.engines import reconcile
 from queuedeck_agent.engines.commands import done, reconciled
 from queuedeck_agent.engines.huey import call as huey_call
 from queuedeck_agent.engines.huey import storage as huey_storage
@@ -120,10 +121,13 @@ class Commands:
     def reconcile(self, command: wire.CommandBody, _call: bytes) -> wire.CommandDone:
         """What the storage and this consumer know of the task now. Changes nothing, takes no
         result away."""
-        state, where = self._whereabouts(command.task_id, self._hueys_of(command.queue))
-        return done(command, where, found=reconciled(state, where))
+        if command.details.tasks:
+            return reconcile.one_by_one(self.agent, command, self._whereabouts)
+        state, where = self._whereabouts(command)
+        return done(command, where, found=reconciled(reconcile.shown(state), where))
 
-    def _whereabouts(self, task_id: str, hueys: list[Any]) -> tuple[str, str]:
+    def _whereabouts(self, command: wire.CommandBody) -> tuple[str, str]:
+        task_id, hueys = command.task_id, self._hueys_of(command.queue)
         slot = self.tasks.running.slot_of(task_id)
         if slot >= 0:
             return "running", f"Runs in worker {slot + 1} of {self.tasks.worker}."
@@ -138,6 +142,11 @@ class Commands:
             if huey.storage.has_data_for_key(task_id):
                 failed = hasattr(huey.get(task_id, peek=True), "metadata")
                 return "failed" if failed else "succeeded", f"`{huey.name}` has its result."
+        if not all(map(huey_storage.sees_all, hueys)):
+            return (
+                reconcile.UNKNOWN,
+                "More waits than is looked through, or the storage is another.",
+            )
         return "gone", (
             "Neither in a queue, a schedule or among the results, nor running in this consumer: it "
             "runs elsewhere, has ended without a result, or is lost."

@@ -48,6 +48,13 @@ def find(huey: Any, task_id: str) -> Waiting | None:
     return next(_found(huey, task_id), None)
 
 
+def sees_all(huey: Any) -> bool:
+    """Whether `find` looks at all that waits here."""
+    storage = huey.storage
+    sizes = (int(storage.queue_size()), int(storage.schedule_size()))
+    return store_of(huey) is not None and max(sizes) <= MAX_LOOKED_AT
+
+
 def remove(huey: Any, task_id: str) -> Waiting | None:
     """Removes exactly the message of this task; None if it was not found or cannot be removed."""
     return next((one for one in _found(huey, task_id) if one.store.take(one.entry)), None)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from queuedeck_agent import wire
 from queuedeck_agent.agent import Agent
+from queuedeck_agent.engines import reconcile
 from queuedeck_agent.engines.commands import Action, done, reconciled
 from queuedeck_agent.engines.patches import unwrapped
 from queuedeck_agent.engines.rq import known, scripts, sending
@@ -23,7 +24,7 @@ _STATES = {
     "queued": "queued",
     "deferred": "queued",
     "scheduled": "scheduled",
-    "started": "running",
+    "started": reconcile.STARTED,
     "finished": "succeeded",
     "failed": "failed",
     "stopped": "cancelled",
@@ -118,15 +119,20 @@ class Places:
 
     def reconcile(self, command: wire.CommandBody, _: bytes) -> wire.CommandDone:
         """Asks Redis; changes nothing there."""
+        if command.details.tasks:
+            return reconcile.one_by_one(self.agent, command, self._state_of)
+        state, where = self._state_of(command)
+        return done(command, where, found=reconciled(reconcile.shown(state), where))
+
+    def _state_of(self, command: wire.CommandBody) -> tuple[str, str]:
+        """RQ's books, which nobody changes when a worker dies: another one does, minutes later."""
         seen = self._seen(command.task_id)
         if not seen.status:
             where = "Redis does not have the job: it has ended and expired, or was deleted."
-            found = reconciled("gone", where)
-        else:
-            self._fetch(command.task_id)
-            where = self._where(command.task_id, seen)
-            found = reconciled(_STATES.get(seen.status, seen.status), where)
-        return done(command, where, found=found)
+            return "gone", where
+        self._fetch(command.task_id)
+        state = _STATES.get(seen.status, reconcile.UNKNOWN)
+        return state, self._where(command.task_id, seen)
 
     def _seen(self, job_id: str) -> Seen:
         key = f"{scripts.JOB}{job_id}"

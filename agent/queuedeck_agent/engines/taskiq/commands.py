@@ -12,6 +12,7 @@ import msgspec
 
 from queuedeck_agent import edit, wire
 from queuedeck_agent.agent import Agent
+from queuedeck_agent.engines import reconcile
 from queuedeck_agent.engines.commands import Action, done, reconciled, within
 from queuedeck_agent.engines.taskiq import call as taskiq_call
 from queuedeck_agent.engines.taskiq import redis as taskiq_redis
@@ -162,11 +163,13 @@ class Commands:
     def reconcile(self, command: wire.CommandBody, call: bytes) -> wire.CommandDone:
         """taskiq itself knows results only, if it has a backend for them. A queue is looked into;
         a result that would be deleted by reading is not read."""
-        line = self.choose(command)
-        state, where = self._state(line, command)
-        return done(command, f"Found: {where}.", found=reconciled(state, where))
+        if command.details.tasks:
+            return reconcile.one_by_one(self.agent, command, self._state)
+        state, where = self._state(command)
+        return done(command, f"Found: {where}.", found=reconciled(reconcile.shown(state), where))
 
-    def _state(self, line: Line, command: wire.CommandBody) -> tuple[str, str]:
+    def _state(self, command: wire.CommandBody) -> tuple[str, str]:
+        line = self.choose(command)
         if command.task_id in line.tasks.running:
             return "running", f"it runs in this process, {line.tasks.worker}"
         for queue in _lists(line, command):
@@ -176,10 +179,20 @@ class Commands:
         ended = line.run(_result_of(line.broker, command.task_id))
         if ended is not None:
             return ended
+        if not line.is_list:
+            return reconcile.UNKNOWN, (
+                "this broker lets nobody look for one message; one that a worker has not "
+                "acknowledged is given out again"
+            )
+        if any(self._length(line, queue) > MAX_LOOKED_AT for queue in _lists(line, command)):
+            return reconcile.UNKNOWN, f"more than {MAX_LOOKED_AT:,} messages wait"
         return "gone", (
             "its message is in no list that this process knows, and the result backend has "
             "nothing. A worker may have it: taskiq does not say"
         )
+
+    def _length(self, line: Line, queue: str) -> int:
+        return line.run(taskiq_redis.length_of_list(line.broker, queue))
 
     def _find(self, line: Line, queue: str, task_id: str) -> "tuple[Any, Any]":
         return line.run(taskiq_redis.find_in_list(line.broker, queue, task_id, MAX_LOOKED_AT))
@@ -251,7 +264,8 @@ async def _result_of(broker: Any, task_id: str) -> tuple[str, str] | None:
     if not await backend.is_result_ready(task_id):
         return None
     if getattr(backend, "keep_results", None) is not True:
-        return "gone", "a result is stored, so it has ended; reading it might delete it"
+        text = "a result is stored, so it has ended; reading it might delete it"
+        return reconcile.UNKNOWN, text
     result = await backend.get_result(task_id)
     if result.is_err:
         return "failed", f"its result is an exception, {type(result.error).__name__}"

@@ -113,6 +113,12 @@ class Ingest:
         self._moved.set()
         return done
 
+    async def add(self, batch: Batch) -> Recorded:
+        """Store a batch of the server's own. Raises `Unavailable` when it could not be."""
+        recorded = await self._history.record([batch])
+        self._announce(recorded)
+        return recorded
+
     async def _collect(self) -> None:
         while True:
             await self._next_parts()
@@ -210,11 +216,14 @@ class Ingest:
 
     def _finish(self, group: list[_Waiting], recorded: Recorded) -> None:
         self.health.note_stored()
-        for project_id, tasks in recorded.tasks.items():
-            self._live.publish(project_id, _topics(tasks))
+        self._announce(recorded)
         for waiting in group:
             if not waiting.done.done():
                 _resolve(waiting, recorded)
+
+    def _announce(self, recorded: Recorded) -> None:
+        for project_id, tasks in recorded.tasks.items():
+            self._live.publish(project_id, _topics(tasks))
 
 
 def _resolve(waiting: _Waiting, recorded: Recorded) -> None:

@@ -20,7 +20,7 @@ from queuedeck.history.sql.names import STATE_NUMBERS, Source
 from queuedeck.history.sql.packed import pack_parts, payload_id, payload_table, unpack_parts
 from queuedeck.history.sql.packed_facts import pack_fact, pack_facts
 from queuedeck.history.sql.tasks import FLAG_CANCEL, FLAG_CONFLICT, FLAGS_KEPT, NEW, Task
-from queuedeck.history.states import key_of
+from queuedeck.history.states import is_known
 from queuedeck_agent import wire
 
 HEAD_BYTES = 180
@@ -81,9 +81,7 @@ class Changes:
         """Facts that only the timeline shows; what is known already is not shown twice."""
         day, n = split(task.id)
         self._rows[_SPARE][day] += [
-            (n, pack_fact(fact))
-            for fact in left_over
-            if fact != task.facts.get(key_of(fact.attempt, fact.kind_no))
+            (n, pack_fact(fact)) for fact in left_over if not is_known(task.facts, fact)
         ]
 
     def add_bytes(self, day: int, project: int, size: int) -> None:

@@ -8,6 +8,7 @@ from queuedeck.history.facts import (
     SELF,
     AnyFact,
     Cancelled,
+    Checked,
     Failed,
     Kind,
     Lost,
@@ -47,10 +48,11 @@ MOST_TIMELINE = 500
 """The newest so many events of a task are shown."""
 MOST_SPARE = 5_000
 """So many of its spare facts are looked at."""
-DETAIL_CHARS = 160
+DETAIL_CHARS = 240
 SEAL_ID_CHARS = 8
 
 TAGS = {
+    Kind.CHECKED: "task-checked",
     Kind.PUBLISHED: "task-published",
     Kind.RECEIVED: "task-received",
     Kind.STARTED: "task-started",
@@ -242,6 +244,8 @@ class _Detail:
                 return self._words[fact.reason]
             case Lost():
                 return fact.message
+            case Checked():
+                return fact.text
             case Started(redelivered=True):
                 return "delivered again"
             case _:

@@ -19,7 +19,15 @@ from queuedeck.history.records import TaskState
 from queuedeck.history.rollups import KEPT_DAYS
 from queuedeck.history.sql.database import Database
 from queuedeck.history.sql.days import DAY_SHIFT
-from queuedeck.history.states import FIRST, KIND_BITS, Facts, ending_of, get_fact, key_of
+from queuedeck.history.states import (
+    FIRST,
+    KIND_BITS,
+    Facts,
+    ending_of,
+    get_fact,
+    is_known,
+    key_of,
+)
 
 MAX_GROUPS = 2_000
 """So many failure groups of a project are told apart; what is new beyond these is one group."""
@@ -148,7 +156,7 @@ class Failures:
             self._add(group, old, _words(change.before, derive(change.before), attempt), -1)
             self._removed.append((change.id, attempt))
             del found[attempt]
-        if isinstance(new, Failed | Retrying) and old != new:
+        if isinstance(new, Failed | Retrying) and old != new and is_known(change.after, new):
             group = self._group_of(change.project, new, traceback_of(new))
             self._add(group, new, _words(change.after, change.seen, attempt), 1)
             self._added.append((change.id, attempt, group))

@@ -7,6 +7,7 @@ from typing import cast
 
 import msgspec
 
+from queuedeck.history.facts import TaskChecked
 from queuedeck.history.records import Batch, Poison
 from queuedeck.history.sql.database import Database
 from queuedeck_agent import wire
@@ -87,7 +88,7 @@ class Lanes:
     def _keep(
         self,
         batch: Batch,
-        event: wire.AnyEvent | Poison,
+        event: wire.AnyEvent | TaskChecked | Poison,
         number: int,
         committed: int,
         counts: Counts,
@@ -168,7 +169,7 @@ class Lanes:
             )
 
 
-def numbers_of(event: wire.AnyEvent | Poison) -> int:
+def numbers_of(event: wire.AnyEvent | TaskChecked | Poison) -> int:
     """For how many numbers of its lane a record stands."""
     match event:
         case wire.Loss():

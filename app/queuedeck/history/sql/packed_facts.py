@@ -15,6 +15,7 @@ import msgspec
 from queuedeck.history.facts import (
     AnyFact,
     Cancelled,
+    Checked,
     Fact,
     Failed,
     Lost,
@@ -36,12 +37,13 @@ _ORDERS: dict[type[AnyFact], str] = {
     " chord schedule expires_us worker route user",
     Received: "name worker queue | eta_us held",
     Started: "published_us name worker queue pid root | held parent release group eta_us"
-    " redelivered",
+    " redelivered again_us",
     Retrying: "name worker exception message held run_us next_us | queue",
     Lost: "name worker message | held queue",
     Cancelled: "name worker reason | held queue",
     Failed: "name worker exception message held run_us reason | queue",
     Succeeded: "name worker run_us result | held queue",
+    Checked: "verdict about_us worker text | name queue held",
 }
 """On disk: only append, fields with defaults. Behind the bar is what few facts have."""
 

@@ -6,7 +6,16 @@ from collections.abc import Iterable, Sequence
 import msgspec
 
 from queuedeck.history.derive import Derived, derive
-from queuedeck.history.facts import AnyFact, Failed, Lost, Part, Published, Retrying, Started
+from queuedeck.history.facts import (
+    AnyFact,
+    Checked,
+    Failed,
+    Lost,
+    Part,
+    Published,
+    Retrying,
+    Started,
+)
 from queuedeck.history.preview import args_preview
 from queuedeck.history.records import TaskRow
 from queuedeck.history.sql.database import Database
@@ -203,6 +212,8 @@ def _row(head: Head, source: SourceRow, seen: Derived, words: dict[int, str]) ->
 
 def _first_line(facts: Facts, seen: Derived) -> str:
     error = facts[seen.error] if seen.error else None
+    if isinstance(error, Checked):
+        return error.text
     if isinstance(error, Failed | Retrying | Lost):
         return error.message.strip().partition("\n")[0]
     return ""

@@ -29,6 +29,7 @@ from queuedeck.history.records import (
     TaskOrder,
     TaskPage,
     TaskSample,
+    TaskState,
     TaskTrends,
     Totals,
     Trend,
@@ -44,6 +45,7 @@ from queuedeck.history.sql import (
     samples,
     selection,
     survey,
+    suspects,
     totals,
     trends,
     values,
@@ -54,6 +56,7 @@ from queuedeck.history.sql.lanes import committed_lanes
 from queuedeck.history.sql.rows import Words
 from queuedeck.history.sql.writer import Writer
 from queuedeck.history.surveys import Facets, Histogram
+from queuedeck.history.suspects import OpenTasks
 
 READERS = 3
 
@@ -95,6 +98,11 @@ class SqlHistory(ABC):
 
     async def record(self, group: Sequence[Batch]) -> Recorded:
         return await self._write(Writer.record, group)
+
+    async def open_tasks(
+        self, project_id: int, states: Sequence[TaskState], after: int, limit: int
+    ) -> OpenTasks:
+        return await self._read(suspects.read_open, self._words, project_id, states, after, limit)
 
     async def request_cancel(self, project_id: int, key: int) -> None:
         await self._write(Writer.request_cancel, project_id, key)

@@ -240,6 +240,8 @@ class _Group:
                 self._labelling.apply(task, event, self._intern(project))
             if fact.held:
                 self._changes.add_parts(task, fact, parts_of(event))
+        elif isinstance(event, wire.TaskStarted):
+            task.changed = True  # The first start remembers that there was another.
         if isinstance(event, wire.TaskPublished):
             self._changes.add_retry(project, source, event)
 

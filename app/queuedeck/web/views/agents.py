@@ -5,6 +5,7 @@ import msgspec
 
 from queuedeck.clock import SECOND_US
 from queuedeck.domain.agents.registry import AgentSeen
+from queuedeck.domain.reconcile.truth import Truth
 from queuedeck.web import urls
 from queuedeck.web.format import (
     Moment,
@@ -54,10 +55,13 @@ class AgentsView(msgspec.Struct, frozen=True, kw_only=True):
     total: str
     empty: Empty | None
     connect_url: str
+    ran: Moment | None
+    """When open tasks were last looked at."""
+    truth: str
 
 
 def agents_view(
-    agents: list[AgentSeen], project: str, now_us: int, can_connect: bool
+    agents: list[AgentSeen], project: str, now_us: int, can_connect: bool, truth: Truth
 ) -> AgentsView:
     connected = sum(agent.connected for agent in agents)
     away = len(agents) - connected
@@ -68,7 +72,28 @@ def agents_view(
         total=total if agents else "",
         empty=None if agents else _empty(project, can_connect),
         connect_url=urls.connect(project) if can_connect else "",
+        ran=moment_ago(truth.ran_us, now_us) if truth.ran_us and truth.every_s else None,
+        truth=truth_line(truth),
     )
+
+
+def truth_line(truth: Truth) -> str:
+    """What was found of the tasks that seemed stuck."""
+    if not truth.every_s:
+        return "Open tasks are not reconciled: QUEUEDECK_RECONCILE_EVERY_S is 0."
+    said = [f"{plural(truth.looked_at, 'open task')} looked at"]
+    if truth.suspicious:
+        said.append(f"{count(truth.suspicious)} seemed stuck")
+    if truth.unanswerable:
+        said.append(f"for {count(truth.unanswerable)} no agent is there to be asked")
+    found = {
+        "confirmed": truth.confirmed,
+        "had ended": truth.ended,
+        "lost": truth.lost,
+        "unknown": truth.unknown,
+    }
+    told = [f"{count(n)} {word}" for word, n in found.items() if n]
+    return ", ".join(said) + (f". Last 24 h: {', '.join(told)}." if told else ".")
 
 
 def agent_view(agent: AgentSeen, now_us: int) -> AgentView:

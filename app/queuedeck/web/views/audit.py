@@ -41,6 +41,7 @@ _ACTIONS = {
     "task.move": "asked to move a task",
     "task.requeue": "asked to put a task back into its queue",
     "task.reconcile": "asked the engine about a task",
+    "source.reconcile": "asked an engine about tasks that seem stuck",
     "name.submit": "asked to run a task",
     "view.save": "saved a view",
     "view.remove": "removed a view",

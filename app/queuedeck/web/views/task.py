@@ -196,7 +196,7 @@ def _warnings(detail: TaskDetail, project: str) -> tuple[Remark, ...]:
         found.append(Remark("Somebody asked to cancel this task. It has not ended yet."))
     if row.state is TaskState.LOST:
         text = "The process that ran it vanished. Whether its work was done is unknown."
-        found.append(Remark(text))
+        found.append(Remark(f"{text} {row.message}".strip()))
     return tuple(found)
 
 

@@ -16,6 +16,7 @@ _WORDS = {
     "task-retrying": ("retrying", "Will be tried again"),
     "task-cancelled": ("cancelled", "Cancelled"),
     "task-lost": ("lost", "Lost: its process vanished"),
+    "task-checked": ("queued", "Reconciled"),
 }
 
 
