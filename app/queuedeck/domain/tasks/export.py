@@ -46,7 +46,13 @@ async def _pages(
 async def _csv(pages: AsyncIterator[TaskPage]) -> AsyncIterator[bytes]:
     yield csv_rows([_COLUMNS])
     async for page in pages:
-        yield csv_rows([[getattr(task, name) for name in _COLUMNS] for task in page.tasks])
+        yield csv_rows([[_cell(getattr(task, name)) for name in _COLUMNS] for task in page.tasks])
+
+
+def _cell(value: object) -> object:
+    """What is more than one value is JSON in its cell."""
+    is_plain = value is None or isinstance(value, str | int)
+    return value if is_plain else msgspec.json.encode(value).decode()
 
 
 async def _json(pages: AsyncIterator[TaskPage], question: TaskFilter) -> AsyncIterator[bytes]:
