@@ -82,14 +82,14 @@ def merge(facts: Facts, fact: AnyFact) -> list[AnyFact]:
     facts[key] = fact
     if fact.attempt > newest and fact.attempt > KEPT_ATTEMPTS:
         stale = [k for k in facts if not _is_kept(k, fact.attempt)]
-        return [facts.pop(k) for k in stale]
+        return [as_reported(facts.pop(k)) for k in stale]
     return []
 
 
 def _merge_twice(facts: Facts, key: int, old: Started | Checked, fact: AnyFact) -> list[AnyFact]:
     """A second start of one attempt, whose time is kept with the first; or a newer answer."""
     if isinstance(fact, Started) and isinstance(old, Started):
-        first, other = sorted((plain_start(old), plain_start(fact)))
+        first, other = sorted((as_reported(old), as_reported(fact)))
         is_same = first == other
         again_us = max(old.again_us, fact.again_us, 0 if is_same else other.at_us)
         merged = msgspec.structs.replace(first, again_us=again_us)
@@ -103,15 +103,16 @@ def _merge_twice(facts: Facts, key: int, old: Started | Checked, fact: AnyFact) 
     return []
 
 
-def plain_start(fact: Started) -> Started:
-    """As it was reported."""
-    return msgspec.structs.replace(fact, again_us=0) if fact.again_us else fact
+def as_reported(fact: F) -> F:
+    """The fact without what a first start remembers of another one."""
+    if isinstance(fact, Started) and fact.again_us:
+        return msgspec.structs.replace(fact, again_us=0)
+    return fact
 
 
 def is_known(facts: Facts, fact: AnyFact) -> bool:
     """Whether the facts hold exactly this one."""
-    known = facts.get(key_of(fact.attempt, fact.kind_no))
-    return fact == (plain_start(known) if isinstance(known, Started) else known)
+    return fact == as_reported(facts.get(key_of(fact.attempt, fact.kind_no)))
 
 
 def _is_kept(key: int, newest: int) -> bool:

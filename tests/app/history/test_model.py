@@ -20,7 +20,7 @@ from queuedeck.history.sql.names import STATE_NUMBERS
 from queuedeck.history.sql.packed_facts import unpack_fact, unpack_facts
 from queuedeck.history.sql.tasks import FLAG_CONFLICT
 from queuedeck.history.sql.totals import read_totals
-from queuedeck.history.states import generation_of, merge
+from queuedeck.history.states import as_reported, generation_of, merge
 
 IDS = [uuid_of("one"), uuid_of("two").replace("-", ""), "cron:nightly/1"]
 LANES = ["a" * 32, "b" * 32]
@@ -103,7 +103,7 @@ def check_equal(kind, db, model):
     for key, (facts, task, all_facts) in expected.items():
         row = rows[key]
         assert unpack_facts(row["facts"]) == facts
-        assert row["spare"] == all_facts - set(facts.values())
+        assert row["spare"] == all_facts - {as_reported(fact) for fact in facts.values()}
         columns = expected_columns(task)
         assert {name: row[name] for name in columns} == columns
 

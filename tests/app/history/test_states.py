@@ -21,17 +21,17 @@ from tests.support.history_events import (
 )
 
 from queuedeck.history.derive import derive, derive_any
-from queuedeck.history.facts import Kind, Started, TaskChecked, Verdict, fact_of
+from queuedeck.history.facts import Kind, TaskChecked, Verdict, fact_of
 from queuedeck.history.records import FINAL_STATES, TaskState
 from queuedeck.history.states import (
     KEPT_ATTEMPTS,
     Facts,
+    as_reported,
     attempt_state,
     generation_of,
     is_conflicting,
     key_of,
     merge,
-    plain_start,
 )
 from queuedeck_agent import wire
 
@@ -184,8 +184,14 @@ def test_merging_loses_no_fact(events):
     reported = [fact_of(event, words) for event in events]
     for fact in reported:
         left_over.update(merge(facts, fact))
-    kept = {plain_start(fact) if isinstance(fact, Started) else fact for fact in facts.values()}
-    assert left_over | kept == set(reported)
+    assert left_over | {as_reported(fact) for fact in facts.values()} == set(reported)
+
+
+def test_a_start_of_an_attempt_long_past_is_left_over_as_it_was_reported():
+    facts, words = {}, Dictionary()
+    first, again = (fact_of(started(T, at, 2), words) for at in (2, 5))
+    assert [*merge(facts, first), *merge(facts, again)] == [again]
+    assert merge(facts, fact_of(started(T, 9, 2 + KEPT_ATTEMPTS), words)) == [first]
 
 
 @given(lists_of_events, lists_of_events)
