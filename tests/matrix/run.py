@@ -70,7 +70,8 @@ def run(cell: Cell, redis: str) -> Outcome:
 
 
 def _pytest(cell: Cell, python: Path, where: dict[str, str]) -> int:
-    """The engine's file with the cell's Python, and nothing of the server's environment."""
+    """The engine's file with the cell's Python, and nothing of the server's environment. Each cell
+    has temporary files of its own: pytest empties the folder, and another run may be at work."""
     here = REPOSITORY / "tests"
     inherited = {
         name: value
@@ -80,7 +81,7 @@ def _pytest(cell: Cell, python: Path, where: dict[str, str]) -> int:
     command = [
         "nice", "-n", "10", str(python), "-m", "pytest", "--quiet",
         "-c", str(here / "matrix/cell.ini"), "--rootdir", str(REPOSITORY),
-        "--confcutdir", str(here / "conformance"), "--basetemp", str(environment.CACHE / "tmp"),
+        "--confcutdir", str(here / "conformance"), "--basetemp", str(python.parents[1] / "tmp"),
         str(here / f"conformance/test_{cell.engine}.py"),
     ]  # fmt: skip
     record = {"QUEUEDECK_RECORD": str(cell.record), "TEST_CELL": cell.name}
