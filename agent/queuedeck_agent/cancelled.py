@@ -40,7 +40,10 @@ class Cancelled:
 
     def stops(self, source: str, task_id: str, name: str) -> bool:
         """Whether that task, which a worker has taken just now, must not start."""
-        return (source, task_id) in self and self._allows(name)
+        if time.monotonic() >= self._next_look:
+            return (source, task_id) in self and self._allows(name)
+        keys = self._keys
+        return bool(keys) and (source, task_id) in keys and self._allows(name)
 
     def __len__(self) -> int:
         return len(self._keys)

@@ -17,6 +17,9 @@ CELLS = cells.load()
 RECORDS = cells.records()
 RECORDED = [pytest.param(one, id=one.name) for one in CELLS if one.name in RECORDS]
 ENGINES = sorted({one.engine for one in CELLS})
+NEWEST = list({one.engine: one for one in CELLS if one.is_usual}.values())
+"""Their records have all behaviours; others may lack those that came since, and count fewer."""
+ANEW = "run `make test-engines docs`, commit the result"
 BEHAVIOURS = {
     behaviour_of(name): function
     for name, function in vars(behaviours).items()
@@ -47,9 +50,10 @@ def test_record_says_what_the_suite_says(cell: Cell) -> None:
     assert {name: one["title"] for name, one in recorded if name not in expected}.items() <= (
         VERBS.items()
     )
-    assert {name: one for name, one in recorded if name in expected} == expected, (
-        "run `make test-engines docs`, commit the result"
-    )
+    known = {name: one for name, one in recorded if name in expected}
+    if cell in NEWEST:
+        assert known.keys() == expected.keys(), ANEW
+    assert known == {name: expected[name] for name in known}, ANEW
 
 
 @pytest.mark.parametrize("cell", RECORDED)

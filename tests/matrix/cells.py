@@ -27,6 +27,11 @@ class Cell(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How its worker runs tasks at once, in the engine's own word; empty: as by default."""
 
     @property
+    def is_usual(self) -> bool:
+        """On Redis, on the usual Python, with the workers that an engine has by default."""
+        return (self.broker, self.python, self.pool) == ("redis", "3.11", "")
+
+    @property
     def record(self) -> Path:
         return RECORDS / f"{self.name}.json"
 

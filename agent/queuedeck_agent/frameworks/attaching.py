@@ -24,7 +24,7 @@ User = Callable[[Any], object]
 
 NAMES = frozenset({
     "DSN", "DSN_PREVIOUS", "SPOOL", "SPOOL_MAX_BYTES", "ALLOW", "READ_ONLY", "ALLOW_TASKS",
-    "COMMAND_RATE", "RELEASE", "CAPTURE_ARGS", "CAPTURE_RESULTS", "REDACT",
+    "COMMAND_RATE", "RELEASE", "CAPTURE_ARGS", "CAPTURE_RESULTS", "REDACT", "LOGS",
 })  # fmt: skip
 """The settings of the agent; with `QUEUEDECK_` before them they are the variables."""
 

@@ -168,8 +168,9 @@ async def test_description_names_the_refusals_and_their_form(serving):
         for method, operation in methods.items():
             refusals = {s: a for s, a in operation["responses"].items() if int(s) >= 400}
             assert {"400", "401", "403", "404"} <= set(refusals), (method, path)
-            # A preview changes nothing, so it conflicts with nothing.
-            acts = method == "post" and not path.endswith("/preview")
+            # A preview and a place in an order conflict with nothing; a rule keeps its kind.
+            acts = method == "post" and not path.endswith(("/preview", "/labels/{rule}/moves"))
+            acts = acts or (method == "put" and path.endswith("/labels/{rule}"))
             assert ("409" in refusals) == acts, (method, path)
             schemas = {
                 a["content"]["application/json"]["schema"]["$ref"] for a in refusals.values()

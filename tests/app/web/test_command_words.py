@@ -16,7 +16,7 @@ def a_command(state, **more):
         "verified": True, "requested_by": "user:ann@example.com", "audit_seq": 1, "agent_id": "",
         "created_us": 1_000_000, "deadline_us": 61_000_000, "sent_us": None, "finished_us": None,
         "target": "task:1", "details": wire.CommandDetails(), "only_agent": "", "operation_id": "",
-        "affected": -1, "found": b"",
+        "affected": -1, "found": b"", "has_payload": False,
     }  # fmt: skip
     return CommandSeen(**fields | {"state": state} | more)
 

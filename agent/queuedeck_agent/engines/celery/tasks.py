@@ -5,6 +5,8 @@ import sys
 import time
 from typing import Any
 
+import msgspec
+
 from queuedeck_agent import capture, wire
 from queuedeck_agent.agent import Agent
 from queuedeck_agent.engines.celery.arguments import Arguments
@@ -21,19 +23,16 @@ _now_ns = time.monotonic_ns
 _clock_ns = time.time_ns
 
 
-class Run:
+class Run(msgspec.Struct, eq=False, gc=False):
     """One execution in this process, from prerun to postrun."""
 
-    __slots__ = ("attempt", "ended", "name", "replaced", "started_ns", "worker")
-
-    def __init__(self, name: str, attempt: int, worker: str) -> None:
-        self.name = name
-        self.attempt = attempt
-        self.worker = worker
-        self.replaced = False
-        self.ended = False
-        """A failure or a retry was told: only Celery's own steps follow."""
-        self.started_ns = _now_ns()
+    name: str
+    attempt: int
+    worker: str
+    started_ns: int
+    replaced: bool = False
+    ended: bool = False
+    """A failure or a retry was told: only Celery's own steps follow."""
 
     def took_us(self) -> int:
         return (_now_ns() - self.started_ns) // 1_000
@@ -96,7 +95,7 @@ class TaskHooks:
         at_us = _clock_ns() // 1_000
         attempt = (get("retries") or 0) + 1
         worker: str = get("hostname") or self.worker
-        run = self.running[task_id] = Run(name, attempt, worker)
+        run = self.running[task_id] = Run(name, attempt, worker, _now_ns())
         delivery: dict[str, Any] = get("delivery_info") or _NOTHING
         stamp: Any = get(STAMP) or (get("headers") or _NOTHING).get(STAMP)
         published_us = (stamp.get("at") or 0) if type(stamp) is dict else 0

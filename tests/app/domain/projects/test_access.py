@@ -75,7 +75,8 @@ async def test_shell_may_everything(db, project):
         (Role.AUDITOR, {"tasks:read", "agents:read", "audit:read"}),
         (
             Role.OPERATOR,
-            {p.value for p in Permission} - {"agents:connect", "members:manage", "project:manage"},
+            {p.value for p in Permission}
+            - {"agents:connect", "labels:manage", "members:manage", "project:manage"},
         ),
         (Role.ADMIN, {p.value for p in Permission} - {"project:manage"}),
         (Role.OWNER, {p.value for p in Permission}),
