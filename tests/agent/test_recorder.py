@@ -19,7 +19,7 @@ from tests.support.agent_events import SOURCE, started
 
 from queuedeck_agent import forks, guard, lane, wire
 from queuedeck_agent.extras import TRACER
-from queuedeck_agent.recorder import MOST_SOON, SOON_US, Recorder
+from queuedeck_agent.recorder import Recorder
 from queuedeck_agent.spool import Spool
 from queuedeck_agent.store import Store
 
@@ -319,59 +319,3 @@ def test_pid_is_the_childs_own_after_a_fork(recorder: Recorder) -> None:
         assert recorder.pid() == os.getpid()
 
     assert os.waitpid(_in_child(work), 0)[1] == 0
-
-
-def _soon(recorder: Recorder, at_us: int, name: str) -> None:
-    recorder.emit_soon(at_us, lambda: started(name))
-
-
-def test_events_that_may_wait_are_recorded_together(spool: Spool, recorder: Recorder) -> None:
-    names = [str(number) for number in range(MOST_SOON)]
-    for name in names[:-1]:
-        _soon(recorder, 1, name)
-    assert spool.lane_ids() == []
-    _soon(recorder, 1, names[-1])
-    assert _recorded(spool) == names
-
-
-def test_event_waits_only_a_moment_while_others_come(spool: Spool, recorder: Recorder) -> None:
-    _soon(recorder, 1, "1")
-    _soon(recorder, SOON_US, "2")
-    assert spool.lane_ids() == []
-    _soon(recorder, SOON_US + 1, "3")
-    assert _recorded(spool) == ["1", "2", "3"]
-
-
-def test_what_waits_is_recorded_at_the_links_tick_and_at_the_end(
-    spool: Spool, recorder: Recorder
-) -> None:
-    _soon(recorder, 1, "1")
-    recorder.emit_kept()
-    assert _recorded(spool) == ["1"]
-    _soon(recorder, 2, "2")
-    recorder.close()
-    assert _recorded(spool) == ["1", "2"]
-
-
-def test_event_that_cannot_be_made_does_not_hold_up_the_others(
-    spool: Spool, recorder: Recorder
-) -> None:
-    recorder.emit_soon(1, lambda: started(str(1 // 0)))
-    _soon(recorder, 1, "2")
-    recorder.emit_kept()
-    recorder.emit_kept()
-    assert _recorded(spool) == ["2"]
-    assert guard.failures.pop("queuedeck_agent.recorder.Recorder.emit_kept") == 1
-
-
-@pytest.mark.filterwarnings("ignore:.*multi-threaded.*:DeprecationWarning")
-def test_forked_child_leaves_to_the_parent_what_waits(spool: Spool, recorder: Recorder) -> None:
-    _soon(recorder, 1, "parent")
-
-    def work() -> None:
-        recorder.emit(started("child"))
-        recorder.close()
-
-    os.waitpid(_in_child(work), 0)
-    recorder.emit_kept()
-    assert sorted(_recorded(spool)) == ["child", "parent"]
