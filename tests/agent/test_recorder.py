@@ -201,12 +201,12 @@ def test_async_exception_of_another_thread_passes_through(
     # Where another test has imported it, the exception may strike in its frames, not in ours.
     monkeypatch.delitem(sys.modules, TRACER, raising=False)
     caught: list[str] = []
-    ready = threading.Event()
+    ready, over = threading.Event(), threading.Event()
 
     def work() -> None:
         try:
             ready.set()
-            while True:
+            while not over.is_set():
                 recorder.emit(started("x"))
         except HostTimeout:
             caught.append("yes")
@@ -218,6 +218,8 @@ def test_async_exception_of_another_thread_passes_through(
     ctypes.pythonapi.PyThreadState_SetAsyncExc(
         ctypes.c_ulong(thread.ident or 0), ctypes.py_object(HostTimeout)
     )
+    thread.join(5)
+    over.set()  # A thread that goes on would make every later test of this process slow.
     thread.join(5)
     assert caught == ["yes"]
 
