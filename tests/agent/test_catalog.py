@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import arq
 import pytest
-from celery import Celery
+from celery import Celery, _state
 from dramatiq import Actor
 from dramatiq.brokers.stub import StubBroker
 from huey import MemoryHuey
@@ -20,6 +20,12 @@ from queuedeck_agent.engines.dramatiq import catalog as dramatiq_catalog
 from queuedeck_agent.engines.huey import catalog as huey_catalog
 from queuedeck_agent.engines.rq import catalog as rq_catalog
 from queuedeck_agent.engines.taskiq import catalog as taskiq_catalog
+
+
+@pytest.fixture(autouse=True)
+def nothing_shared(monkeypatch):
+    """Tasks of other tests' applications, which Celery gives to every new application."""
+    monkeypatch.setattr(_state, "_on_app_finalizers", set())
 
 
 def send(to: str, /, subject="Hello", *more, retries: int = 3, password="hunter2hunter2", **rest):

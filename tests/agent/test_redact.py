@@ -199,12 +199,18 @@ def test_operator_adds_names() -> None:
     ids=lambda text: text[:12],
 )
 def test_a_megabyte_of_bait_takes_linear_time(text: str) -> None:
-    started = time.perf_counter()
-    redact.redact_text(text)
-    whole = time.perf_counter() - started
-    started = time.perf_counter()
-    redact.redact_text(text[: len(text) // 8])
-    assert whole < 0.05 + 24 * (time.perf_counter() - started)
+    part = _least_cpu_s(text[: len(text) // 8])
+    assert _least_cpu_s(text) < 0.05 + 24 * part
+
+
+def _least_cpu_s(text: str) -> float:
+    """Of three times, by the thread's own clock: whatever else the machine does."""
+    times: list[float] = []
+    for _ in range(3):
+        started = time.thread_time()
+        redact.redact_text(text)
+        times.append(time.thread_time() - started)
+    return min(times)
 
 
 def test_standard_payload_loses_exactly_its_secret() -> None:
