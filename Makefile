@@ -9,7 +9,7 @@ RUN = $(UV) run --locked
 JOBS ?= 4
 # A crashed test process ends the run and is named: given to a new one, the run would never end.
 # A run that hangs ends with an error, well before continuous integration gives up.
-TEST_LIMIT ?= 40m
+TEST_LIMIT ?= 50m
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'

@@ -23,7 +23,8 @@ from benchmarks.payload import ARGS, KWARGS
 
 from queuedeck.clock import now_us
 from queuedeck.domain.tasks.ingest import CommandResult, Ingest
-from queuedeck.history.records import Recorded, TaskFilter
+from queuedeck.history.batches import Recorded
+from queuedeck.history.filters import TaskFilter
 from queuedeck.history.sqlite.store import SqliteHistory
 from queuedeck.live import Live
 from queuedeck.server import SWITCH_INTERVAL_S

@@ -44,7 +44,7 @@ from benchmarks.sender import Sender
 from benchmarks.server import Access, Server
 
 from queuedeck.clock import DAY_US, now_us
-from queuedeck.history.records import Batch, Poison
+from queuedeck.history.batches import Batch, Poison
 from queuedeck_agent import wire
 
 GROUP_TASKS = 1_500

@@ -11,8 +11,9 @@ from benchmarks.load import ENDED, PUBLISHED, STARTED, Shape, blocks, order, tas
 from benchmarks.sender import Report
 from benchmarks.server import Server
 
-from queuedeck.history.records import TaskFilter, TaskRow
+from queuedeck.history.filters import TaskFilter
 from queuedeck.history.store import History
+from queuedeck.history.tasks import TaskRow
 
 PAGE = 2_000
 MOST_TIMELINES = 20_000

@@ -102,6 +102,8 @@ def engines_page(cells: list[dict[str, Any]]) -> str:
         "Written by `make docs` from what passed in `make test-engines`: real workers, a real",
         "Redis, a real RabbitMQ, one list of behaviours for all. Do not edit.",
         "",
+        "Where engines mislead a monitor, and the test of each: [pitfalls](engines/pitfalls.md).",
+        "",
         "## Versions",
         "",
         *_versions(cells),

@@ -22,7 +22,7 @@ WATCHED = {
     "dramatiq.broker": "attach_dramatiq",
     "taskiq.abc.broker": "attach_taskiq",
 }
-"""A module of each engine, and the function of `attach` that is called after its import."""
+"""A module of each engine, and the function of `attachment` that is called after its import."""
 
 
 class Finder:
@@ -99,9 +99,9 @@ def _found_by_others(
 
 def _call(then: str) -> None:
     try:
-        from queuedeck_agent import attach
+        from queuedeck_agent import attachment
 
-        getattr(attach, then)()
+        getattr(attachment, then)()
     except Exception as error:  # noqa: BLE001 - our mistake must not stop the host's import
         import logging
 

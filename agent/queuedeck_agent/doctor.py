@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from queuedeck_agent import attach, config, wire
+from queuedeck_agent import attachment, config, wire
 from queuedeck_agent.dsn import Dsn
 from queuedeck_agent.engines import versions
 from queuedeck_agent.errors import ConfigError
@@ -174,7 +174,7 @@ def _local(command: list[str]) -> Iterator[Finding]:
     yield from _engines()
     yield _autoload()
     if command:
-        decision = attach.decide(_as_started(command), attach.is_piped())
+        decision = attachment.decide(_as_started(command), attachment.is_piped())
         todo = "The agent attaches to workers, beat and processes that enqueue."
         yield Finding("command", decision.attach, f"it is {decision.reason}", todo)
 

@@ -45,21 +45,21 @@ class Lane:
         self._extras_at = 0.0
         """When the room for extras is measured next."""
         self._takes_extras = True
-        self._plain = True
-        """Anything may be written here; else the segment is reserved for what is dropped last."""
+        self.is_plain = True
+        """Anything may be written in `segment`; else it is reserved for what is dropped last."""
         self._leaving: Segment | None = None
         """The segment whose successor is being made: nothing more is written into it."""
-        self._segment = self._resume()
+        self.segment = self._resume()
 
     @property
     def last(self) -> int:
         """The number of the newest record."""
-        return self._segment.last
+        return self.segment.last
 
     def append(self, payload: bytes, kind: int) -> int:
         """Writes one record and returns its number, or drops and counts it and returns 0. Raises
         nothing of its own."""
-        return (self._plain and self._segment.append(payload)) or self._append_elsewhere(
+        return (self.is_plain and self.segment.append(payload)) or self._append_elsewhere(
             payload, kind
         )
 
@@ -76,7 +76,7 @@ class Lane:
         """Whether this is the newest record: asked when an append was interrupted."""
         newest = b""
         with contextlib.suppress(Damaged):
-            for _, record in self._segment.records():
+            for _, record in self.segment.records():
                 newest = record
         return newest == payload
 
@@ -87,17 +87,17 @@ class Lane:
 
     def abandon(self) -> None:
         """Drops our hold only. In a forked child the parent's lock stays as it is."""
-        self.store.release(self._segment)
+        self.store.release(self.segment)
         if self._lock >= 0:
             os.close(self._lock)
             self._lock = -1
 
     def catch_up(self) -> None:
         """Goes on where the process that had the lane meanwhile has left it."""
-        if self.store.firsts()[-1:] != [self._segment.first]:
-            self.store.release(self._segment)
-            self._segment = self._resume()
-        self._plain, self._leaving = True, None
+        if self.store.firsts()[-1:] != [self.segment.first]:
+            self.store.release(self.segment)
+            self.segment = self._resume()
+        self.is_plain, self._leaving = True, None
 
     def _resume(self) -> Segment:
         firsts = self.store.firsts()
@@ -116,24 +116,24 @@ class Lane:
         if len(payload) > LARGEST_RECORD_BYTES:
             return self._drop(kind)
         urgent = not loss.is_dropped_first(kind)
-        stays = self._leaving is not self._segment
+        stays = self._leaving is not self.segment
         if stays and (urgent or not self._is_tight()):
-            number = self._segment.append(payload)
+            number = self.segment.append(payload)
             if number:
                 return number
-        number = self._segment.append(payload) if self._rotate(len(payload), urgent) else 0
+        number = self.segment.append(payload) if self._rotate(len(payload), urgent) else 0
         return number or self._drop(kind)
 
     def _is_tight(self) -> bool:
         """Whether the segment is reserved for failures. Measured again now and then."""
         now = time.monotonic()
-        if not self._plain and now >= self._measure_at:
+        if not self.is_plain and now >= self._measure_at:
             self._measure_at = now + LOOK_AGAIN_S
-            self._plain = self._room()[0] >= self._segment.size
-        return not self._plain
+            self.is_plain = self._room()[0] >= self.segment.size
+        return not self.is_plain
 
     def _drop(self, kind: int) -> int:
-        self._segment.count_dropped(kind)
+        self.segment.count_dropped(kind)
         self.dropped += 1
         return 0
 
@@ -145,24 +145,24 @@ class Lane:
         need = HEADER_BYTES + RECORD_OVERHEAD + payload_bytes + LOSS_ROOM_BYTES
         relaxed, urgently, _ = self._room()
         free = relaxed if relaxed >= need or not urgent else urgently
-        self._leaving, self._plain = self._segment, False
+        self._leaving, self.is_plain = self.segment, False
         segment = self._next_segment(need, free)
         if segment is None:
             self._full_until[0] = now + LOOK_AGAIN_S
             self._full_until[urgent] = now + LOOK_AGAIN_S
             self._leaving = None
             return False
-        left, self._segment = self._segment, self._allotted(segment)
-        self._plain, self._leaving = relaxed >= need, None
+        left, self.segment = self.segment, self._allotted(segment)
+        self.is_plain, self._leaving = relaxed >= need, None
         self.store.release(left)
         return True
 
     def _next_segment(self, need: int, free: int) -> Segment | None:
         """A larger segment if it may be, a smaller one if it must be, None without room."""
         newest = self.store.firsts()[-1:]
-        if newest and newest[0] > self._segment.first:
+        if newest and newest[0] > self.segment.first:
             return self._half_made(newest[0])
-        size = min(max(self._segment.size * 4, FIRST_SEGMENT_BYTES), LARGEST_SEGMENT_BYTES)
+        size = min(max(self.segment.size * 4, FIRST_SEGMENT_BYTES), LARGEST_SEGMENT_BYTES)
         size = max(min(size, free), need)
         while need <= size <= free:
             with contextlib.suppress(OSError):
@@ -173,21 +173,21 @@ class Lane:
     def _first_of_next(self) -> int:
         """Asked when the room for it is certain: only now the losses are told here."""
         self.tell_losses()
-        return self._segment.last + 1
+        return self.segment.last + 1
 
     def _half_made(self, first: int) -> Segment:
         """The segment of a rotation that the host interrupted; it carries what was not told."""
         segment = self.store.open(first, writable=True)
-        for kind, count in enumerate(_untold(self._segment)):
+        for kind, count in enumerate(_untold(self.segment)):
             segment.count_dropped(kind, count)
         return segment
 
     def tell_losses(self) -> None:
         """Writes a `Loss` for what was dropped and not told yet; counts survive the process."""
-        untold = _untold(self._segment)
+        untold = _untold(self.segment)
         if any(untold):
             payload = wire.encode(loss.loss_of(untold, "spool full"))
-            self._segment.append(payload, sum(untold), LOSS_ROOM_BYTES)
+            self.segment.append(payload, sum(untold), LOSS_ROOM_BYTES)
 
 
 def _untold(segment: Segment) -> list[int]:

@@ -60,6 +60,8 @@ class Link:
         self._next_recall = 0.0
         self._saw_all = False
         """Lanes were looked for after the stop began."""
+        self._left = False
+        """In a forked child: a greenlet is copied with the rest, and must not go on there."""
 
     def start(self) -> None:
         """Starts the thread."""
@@ -84,6 +86,7 @@ class Link:
 
     def abandon(self) -> None:
         """In a forked child, which has no such thread: closes what was inherited."""
+        self._left = True
         if self._session is not None:
             self._session.abandon()
         self.shipper.close()
@@ -104,6 +107,8 @@ class Link:
     @property
     def may_go_on(self) -> bool:
         """False once the link is stopping and its time is up, or nothing is left to ship."""
+        if self._left:
+            return False
         if not self.stopping.is_set():
             return True
         saw_all = self._saw_all and self.shipper.drained
@@ -138,7 +143,7 @@ class Link:
         self.runner.submit(command, trust)
 
     def _run(self) -> None:
-        while self._attempt == 0 or not self.stopping.is_set():
+        while not self._left and (self._attempt == 0 or not self.stopping.is_set()):
             try:
                 if self._is_elected():
                     self._connect_once()
@@ -147,6 +152,8 @@ class Link:
             except Exception as error:  # noqa: BLE001 - the thread must live on
                 note("queuedeck_agent.link", error)
                 self._rest(60.0)
+        if self._left:
+            return
         with self.busy:
             self.shipper.close()
             if self._elected >= 0:
@@ -193,11 +200,12 @@ class Link:
             trouble = connect.explain(error, dsn)
         finally:
             self._session = None
-            with self.busy:
-                self.shipper.end()
-            self.discovery.observe(None)
+            if not self._left:
+                with self.busy:
+                    self.shipper.end()
+                self.discovery.observe(None)
         self._attempt += 1
-        if not self.stopping.is_set():
+        if not self._left and not self.stopping.is_set():
             self._tell(trouble)
             self._rest(connect.wait_before(self._attempt, trouble))
 
@@ -215,7 +223,7 @@ class Link:
 
     def _rest(self, seconds: float) -> None:
         until = time.monotonic() + seconds
-        while not self.stopping.is_set():
+        while not self._left and not self.stopping.is_set():
             left = until - time.monotonic()
             if left <= 0:
                 return

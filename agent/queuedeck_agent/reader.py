@@ -15,7 +15,7 @@ from itertools import pairwise
 import msgspec
 
 from queuedeck_agent import loss, wire
-from queuedeck_agent.segment import HEADER_BYTES, Damaged, Segment
+from queuedeck_agent.segment import FRAMED, HEADER_BYTES, Damaged, Segment
 from queuedeck_agent.store import Store
 
 log = logging.getLogger("queuedeck_agent")
@@ -96,15 +96,12 @@ class LaneReader:
                 if not self._go_on(segment):
                     break
                 continue
-            found = self._read(segment, sent)
+            found = self._next_run(segment, sent, max_events - len(events), max_bytes - size)
             if found is None:
                 break
-            number, payload, self._place = found
-            if number <= sent:
-                continue
-            size += len(payload) + 5
-            sent = number
-            events.append(msgspec.Raw(payload))
+            run, sent, grown = found
+            events += run
+            size += grown
         if not events:
             return None
         self.sent = sent
@@ -203,7 +200,24 @@ class LaneReader:
         if segment is not None:
             self.store.release(segment)
 
-    def _read(self, segment: Segment, sent: int) -> tuple[int, bytes, int] | None:
+    def _next_run(
+        self, segment: Segment, sent: int, most: int, room: int
+    ) -> tuple[list[msgspec.Raw], int, int] | None:
+        """(records, number of the last, their size) of one segment, with a `Loss` in the place of
+        what cannot be read; None as long as its writer may not be done."""
+        run, last, self._place, size = segment.read_run(self._place, sent, most, max(1, room))
+        if run or self._place >= segment.end:
+            return run, last, size
+        found = self._read_damaged(segment, sent)
+        if found is None:
+            return None
+        last, payload, self._place = found
+        if last <= sent:
+            return [], sent, 0
+        return [msgspec.Raw(payload)], last, len(payload) + FRAMED
+
+    def _read_damaged(self, segment: Segment, sent: int) -> tuple[int, bytes, int] | None:
+        """(last number, `Loss` or what can be read by now, where to go on)."""
         known = self._damage.get(segment.first)
         if known is None or known[0] != self._place:
             try:

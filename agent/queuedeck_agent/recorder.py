@@ -31,6 +31,12 @@ MOST_WAITING = 10_000
 Turn = list[int]
 """The thread that writes; empty while another one takes over."""
 Waiting = tuple[bytes, int]
+Append = Callable[[bytes], int]
+
+
+def _not_here(_: bytes) -> int:
+    """No lane, or one that has to be asked for each record."""
+    return 0
 
 
 class Recorder:
@@ -41,11 +47,13 @@ class Recorder:
         self.hook_us: deque[int] = deque(maxlen=500)
         """Durations of hooks, as adapters sample them."""
         self._on_private_memory = on_private_memory
-        self.extras = Extras(self.emit)
+        self.extras = Extras(self.emit_extra)
         self._sources: dict[str, bytes] = {}
         self._pid = getpid()
         self._mark = forks.new_mark()
         self._lane: Lane | None = None
+        self._append: Append = _not_here
+        """Into the lane's newest segment, as long as anything may be written there."""
         self._last = 0
         """The number of the newest record in the lane, or of an older one after an exception."""
         self._loans = Loans()
@@ -55,13 +63,44 @@ class Recorder:
         self._turn: dict[int, Turn] = {}
 
     def emit(self, event: wire.Event) -> None:
-        """Records one event. Whole or not at all, whatever is raised into it."""
+        """Records one event. Whole or not at all, whatever is raised into it.
+
+        Long, because each further function costs as much again between two tasks, where no cache
+        holds its code.
+        """
         try:
             if self.extras.open or TRACER in _modules:
                 self.extras.before(event)
             payload = _encode(event)
             if not self._mark[0]:
                 self.abandon()  # a fork in C, which runs no hooks of Python
+            number = 0
+            turn = [get_ident()]
+            if self._turn.setdefault(0, turn) is turn:
+                try:
+                    if not self._waiting:
+                        number = self._append(payload)
+                        self._last = number or self._last
+                except BaseException:
+                    self._keep((payload, KIND_OF.get(type(event), OTHER)))
+                    raise
+                finally:
+                    self._turn.clear()
+            if not number:
+                self._waiting.append((payload, KIND_OF.get(type(event), OTHER)))
+            if self._waiting:
+                self._write_waiting()
+        except Exception as error:
+            if is_hosts(error):
+                raise
+            note(_EMIT, error)
+
+    def emit_extra(self, event: wire.Event) -> None:
+        """The same for what a task says beside its states, which waits its turn with the rest."""
+        try:
+            payload = _encode(event)
+            if not self._mark[0]:
+                self.abandon()
             self._waiting.append((payload, KIND_OF.get(type(event), OTHER)))
             self._write_waiting()
         except Exception as error:
@@ -101,6 +140,7 @@ class Recorder:
 
     def close(self) -> None:
         """Gives the lane back. A later event takes one again."""
+        self._append = _not_here
         lane, self._lane = self._lane, None
         if lane is not None:
             lane.close()
@@ -108,6 +148,7 @@ class Recorder:
 
     def abandon(self) -> None:
         """In a forked child: the lane, and what still waits, are the parent's."""
+        self._append = _not_here
         lane, self._lane = self._lane, self._loans.taken()
         self._last = self._lane.last if self._lane is not None else 0
         self._pid = getpid()
@@ -130,6 +171,7 @@ class Recorder:
                     return  # who holds the turn looks at what waits once more before it ends
                 continue
             try:
+                self._append = _not_here
                 lane = self._lane or self._take_lane()
                 while waiting:
                     record = waiting[0]
@@ -139,8 +181,18 @@ class Recorder:
                         self._last = append(record[0], record[1]) or lane.last
                     waiting.popleft()
                     self._begun = None
+                self._append = lane.segment.append if lane.is_plain else _not_here
             finally:
                 self._turn.clear()
+
+    def _keep(self, record: Waiting) -> None:
+        """A record whose append was interrupted is written with the next one, if it was not."""
+        lane, known = self._lane, self._last
+        if lane is not None:
+            self._last = lane.last
+            if self._last != known and lane.ends_with(record[0]):
+                return
+        self._waiting.append(record)
 
     def _was_written(self, lane: Lane, record: Waiting) -> bool:
         """Whether the append of this record, which the host interrupted, had come to its end."""
@@ -181,8 +233,8 @@ class Recorder:
 def _is_writing(thread: int) -> bool:
     """Whether a thread is, or may be, inside the code that takes and gives back the turn."""
     if thread == get_ident():
-        own = sys._getframe(2)  # pyright: ignore[reportPrivateUsage]
-        return _is_inside(own.f_back)
+        emit = sys._getframe(3)  # pyright: ignore[reportPrivateUsage]
+        return _is_inside(emit.f_back)
     frames = sys._current_frames  # pyright: ignore[reportPrivateUsage]
     frame = frames().get(thread)
     # Frames lose their callers when they return, so a walk only proves something if the thread
@@ -192,10 +244,10 @@ def _is_writing(thread: int) -> bool:
 
 def _is_inside(frame: FrameType | None) -> bool:
     while frame is not None:
-        if frame.f_code is _TURN_CODE:
+        if frame.f_code in _TAKES_A_TURN:
             return True
         frame = frame.f_back
     return False
 
 
-_TURN_CODE = Recorder._write_waiting.__code__  # pyright: ignore[reportPrivateUsage]
+_TAKES_A_TURN = (Recorder.emit.__code__, Recorder.emit_extra.__code__)

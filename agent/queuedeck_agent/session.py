@@ -81,10 +81,12 @@ class Session:
                 raise Nonsense("no welcome came after the hello")
 
     def abandon(self) -> None:
-        """In a forked child: closes the inherited socket without a word on it."""
-        if self._connection is not None:
+        """In a forked child: closes what was inherited without a word on it. The pair by which
+        newer versions of websockets end their own thread is shared, too: a greenlet that goes on in
+        the child would end the parent's."""
+        for name in ("socket", "shutdown_notifier", "shutdown_watcher"):
             with contextlib.suppress(OSError, AttributeError, ValueError):
-                os.close(self._connection.socket.detach())
+                os.close(getattr(self._connection, name).detach())
 
     def _receive(self, timeout: float) -> bytes | None:
         assert self._connection is not None  # noqa: S101 - set by serve

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from tests.support import spool
 
-from queuedeck_agent import attach, cli
+from queuedeck_agent import attachment, cli
 
 
 def run_python(
@@ -96,13 +96,13 @@ def run_python(
 def test_command_line_decides(command: str, attaches: bool) -> None:
     words = command.split()
     argv = words if words[0] == "python" else [sys.executable, f"/venv/bin/{words[0]}", *words[1:]]
-    assert attach.decide(argv).attach is attaches
+    assert attachment.decide(argv).attach is attaches
 
 
 @pytest.mark.parametrize("command", ["python", "python - words", "python -u -"])
 def test_script_from_the_standard_input_may_enqueue(command: str) -> None:
-    assert attach.decide(command.split(), piped=True).attach
-    assert not attach.decide(command.split(), piped=False).attach
+    assert attachment.decide(command.split(), piped=True).attach
+    assert not attachment.decide(command.split(), piped=False).attach
 
 
 def test_script_from_the_standard_input_attaches(tmp_path: Path) -> None:
@@ -155,7 +155,7 @@ def test_broken_dsn_warns_once_and_the_host_goes_on(tmp_path: Path) -> None:
 
 def test_broken_agent_does_not_stop_an_import(tmp_path: Path) -> None:
     code = (
-        "import sys; sys.modules['queuedeck_agent.attach'] = None\n"
+        "import sys; sys.modules['queuedeck_agent.attachment'] = None\n"
         "import celery.signals; print('went on')"
     )
     found = run_python(tmp_path, code, {"QUEUEDECK_DSN": spool.dsn()})

@@ -7,7 +7,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from queuedeck_agent import capture, overrides
@@ -93,6 +93,9 @@ def test_arguments_that_were_not_changed_are_the_original_ones(call: tuple[Any, 
 def test_what_is_added_changes_nothing_else(call: tuple[Any, Any]) -> None:
     args, kwargs = call
     shown = shown_of(args, kwargs)
+    end = (shown["args"] or [None])[-1]
+    cut = isinstance(end, dict) and "~truncated" in end and "head" not in end
+    assume(not cut)  # What is added behind a cut has no place.
     shown["args"].append("new")
     shown["kwargs"]["new"] = 1
     assert merged(as_bytes(shown), args, kwargs) == ([*args, "new"], {**kwargs, "new": 1})

@@ -153,7 +153,7 @@ def test_a_flood_of_extras_leaves_room_for_states(make_agent: MakeAgent, events:
     for number in range(2_000):
         at = time.time_ns() // 1_000
         line = wire.LogLine(at, 30, "app", text)
-        recorder.emit(wire.TaskLogged(at, *HERE, number + 1, (line,)))
+        recorder.emit_extra(wire.TaskLogged(at, *HERE, number + 1, (line,)))
         recorder._lane._extras_at = 0.0  # pyright: ignore[reportPrivateUsage, reportOptionalMemberAccess]
     dropped = recorder.dropped
     assert dropped > 0

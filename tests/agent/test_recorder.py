@@ -165,7 +165,7 @@ def test_exception_at_any_point_of_the_hook_reaches_the_task(
 
 def _fill_segment(recorder: Recorder) -> None:
     assert recorder._lane is not None
-    segment = recorder._lane._segment
+    segment = recorder._lane.segment
     segment.limit = segment.end + 8
 
 

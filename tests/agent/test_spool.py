@@ -98,7 +98,7 @@ def test_bit_flips_in_the_last_records_cost_what_follows_and_are_counted(
     for number in range(20):
         recorder.emit(started(str(number)))
         assert recorder._lane is not None
-        ends.append(recorder._lane._segment.end)
+        ends.append(recorder._lane.segment.end)
     recorder.close()
     (path,) = tmp_path.rglob("*.seg")
     whole = path.read_bytes()

@@ -88,7 +88,7 @@ async def stop_other(ctx: dict[str, Any]) -> None:
 class WorkerSettings:
     functions: ClassVar[list[Any]] = [
         job_of(tasks.add), job_of(tasks.note), job_of(tasks.digest), job_of(tasks.leaves),
-        job_of(tasks.reports),
+        job_of(tasks.reports), job_of(tasks.forks),
         named(login), named(fail), named(again), named(sleep), named(sends_another), named(slots),
         named(sleep, name=f"{PLACE}.limited", timeout=LIMIT_S),
     ]  # fmt: skip

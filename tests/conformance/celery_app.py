@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: AGPL-3.0-only
 """The tasks of `tasks.py` in a Celery application. It imports nothing of ours."""
 
+import os
 from typing import Any
 
 from celery import Celery
@@ -14,6 +15,12 @@ app.conf.update(
     worker_prefetch_multiplier=1,
     worker_send_task_events=False,
 )
+if os.environ.get("TEST_LATE"):
+    app.conf.task_acks_late = True
+    # Of its own: it would give out again what the workers of other tests hold on the same Redis.
+    keys = ("unacked_key", "unacked_index_key", "unacked_mutex_key")
+    options = {one: f"{one}:{tasks.QUEUE}" for one in keys}
+    app.conf.broker_transport_options = {"visibility_timeout": 1, **options}
 PLACE = "tests.conformance.tasks"
 
 for one in (
@@ -24,6 +31,9 @@ for one in (
     tasks.fail,
     tasks.sleep,
     tasks.leaves,
+    tasks.forks,
+    tasks.vanishes,
+    tasks.reports_for_ever,
     tasks.reports,
 ):
     app.task(name=f"{PLACE}.{one.__name__}")(one)

@@ -12,7 +12,19 @@ from dramatiq.results.backends import RedisBackend
 from tests.conformance import tasks
 
 PREFIX = "tests.conformance.tasks."
-NAMES = ("add", "note", "digest", "login", "fail", "again", "sleep", "leaves", "reports")
+NAMES = (
+    "add",
+    "note",
+    "digest",
+    "login",
+    "fail",
+    "again",
+    "sleep",
+    "leaves",
+    "reports",
+    "forks",
+    "reports_for_ever",
+)
 
 results = RedisBackend(url=tasks.BROKER, namespace=f"{tasks.QUEUE}-results")
 ON_RABBITMQ = tasks.QUEUES.startswith("amqp")

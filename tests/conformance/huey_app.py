@@ -8,13 +8,17 @@ from huey.api import Task
 from tests.conformance import tasks
 
 PLACE = "tests.conformance.tasks"
+NAMES = (
+    "add", "note", "digest", "login", "fail", "sleep", "leaves", "reports", "forks", "vanishes",
+    "reports_for_ever",
+)  # fmt: skip
 
 
 def application(queue: str) -> Any:
     """A Huey queue is an instance of its own."""
     made = RedisHuey(queue, url=tasks.BROKER)
     # Named here: where taskiq shares the process, it has renamed the functions that it took.
-    for name in ("add", "note", "digest", "login", "fail", "sleep", "leaves", "reports"):
+    for name in NAMES:
         made.task(name=name)(getattr(tasks, name))
     made.task(name="again", retries=1, retry_delay=1)(tasks.again)
 

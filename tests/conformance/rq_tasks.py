@@ -69,6 +69,11 @@ def asks_again(key: str) -> Any:
     return Retry(max=2)
 
 
+def stumbles(*_: Any) -> None:
+    """A callback of the application."""
+    raise RuntimeError("after all went well")
+
+
 def dies_once(key: str) -> str:
     """Its horse is killed the first time."""
     if tasks.told("dies", key, os.getpid()) == 1:

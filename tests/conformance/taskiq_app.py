@@ -15,7 +15,9 @@ from taskiq_redis import ListQueueBroker, RedisAsyncResultBackend  # isort: skip
 
 PREFIX = "tests.conformance.tasks."
 OTHER_QUEUE = os.environ.get("TEST_OTHER_QUEUE", "")
-NAMES = ("add", "note", "digest", "login", "fail", "again", "leaves", "reports")
+NAMES = (
+    "add", "note", "digest", "login", "fail", "again", "leaves", "reports", "forks", "vanishes",
+)  # fmt: skip
 
 
 def make(queue: str) -> ListQueueBroker:

@@ -3,7 +3,9 @@
 the agent's events are compared with. Nothing of ours is imported but where a task reports.
 """
 
+import contextlib
 import hashlib
+import itertools
 import logging
 import os
 import time
@@ -15,6 +17,8 @@ BROKER = os.environ.get("TEST_BROKER", "redis://127.0.0.1:6379/14")
 QUEUES = os.environ.get("TEST_QUEUES", BROKER)
 """Where tasks wait: that Redis, or a RabbitMQ. What they write down is in Redis always."""
 QUEUE = os.environ.get("TEST_QUEUE", "tests")
+if os.environ.get("TEST_HOOK"):
+    import tests.support.slow_hook  # noqa: F401 - a hook of the agent that is slow, or broken
 
 
 def told(*words: object) -> int:
@@ -69,6 +73,50 @@ def sleep(key: str, seconds: float) -> str:
 
 def leaves() -> None:
     raise SystemExit(3)
+
+
+def reports_for_ever(key: str) -> None:
+    """Until a time limit ends it."""
+    import queuedeck_agent
+
+    for step in itertools.count():
+        queuedeck_agent.progress(step, message=f"still at {key}")
+
+
+def again_and_again(key: str) -> str:
+    """Goes well the first time, and fails from then on."""
+    if told("ran", key) and len([line for line in heard() if line == f"ran {key}"]) > 1:
+        raise RuntimeError("once was enough")
+    return key
+
+
+def heard() -> list[str]:
+    """What was written down so far."""
+    client = redis.Redis.from_url(BROKER, decode_responses=True)
+    lines: Any = client.lrange(f"told:{QUEUE}", 0, -1)
+    client.close()
+    return list(lines)
+
+
+def vanishes(key: str, code: int) -> None:
+    """Its process is gone, without any clean-up."""
+    told("vanishes", key, os.getpid())
+    os._exit(code)
+
+
+def forks(key: str) -> str:
+    """Has a child of its own, which reports something and leaves without any clean-up."""
+    import queuedeck_agent
+
+    child = os.fork()
+    if child == 0:
+        with contextlib.suppress(BaseException):
+            queuedeck_agent.tag(f"child-{key}")
+            told("child", key, os.getpid())
+        os._exit(0)
+    os.waitpid(child, 0)
+    told("parent", key, os.getpid())
+    return key
 
 
 def reports(key: str) -> str:

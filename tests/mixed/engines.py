@@ -160,7 +160,7 @@ class ArqMixed(Mixed, ArqHarness):
 
 
 class TaskiqMixed(Mixed, TaskiqHarness):
-    after_kill = "running"
+    after_kill = "lost"
     dies_alone = False
     cancels = False
     delays = False

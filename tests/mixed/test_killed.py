@@ -62,3 +62,16 @@ def test_killed_worker_loses_nothing_that_was_recorded(place: Place, engine: str
     (shown,) = (task for task in api.tasks() if task["task_id"] == running)
     assert shown["attempt"] == fate.attempt
     assert worker.word("sleep", running) == fate.word
+
+
+@pytest.mark.parametrize("engine", ["celery", "rq", "huey", "taskiq"])
+def test_task_that_leaves_its_process_without_a_word_is_lost(place: Place, engine: str) -> None:
+    """By `os._exit(0)`: to RQ and taskiq that looks as if all was well, and nobody tells."""
+    worker, api = place(engine)
+    worker.start()
+    name = key()
+    task_id = worker.send_attached(call("vanishes", name, 0))
+    eventually(lambda: worker.told("vanishes", name))
+    after = worker.send_attached(call("note", key()))
+    eventually(lambda: api.states() == {task_id: "lost", after: "succeeded"}, 60)
+    assert len(worker.told("vanishes", name)) == 1

@@ -7,6 +7,7 @@ What ran is written to a Redis list, so that tests can compare the agent's event
 import asyncio
 import hashlib
 import os
+import time
 from typing import Any, ClassVar
 
 import arq
@@ -56,6 +57,27 @@ async def again(ctx: dict[str, Any], defer: float | None = None) -> str:
     return "at last"
 
 
+async def blocks(ctx: dict[str, Any], seconds: float) -> None:
+    """Code that does not await stops the worker's loop."""
+    told("blocks", ctx["job_id"])
+    time.sleep(seconds)  # noqa: ASYNC251
+
+
+class Unwritable(Exception):
+    """No serializer can write it."""
+
+    def __reduce__(self) -> Any:
+        raise TypeError("not this one")
+
+
+async def fails_unwritably(ctx: dict[str, Any]) -> None:
+    raise Unwritable("cannot be stored")
+
+
+async def leaves(ctx: dict[str, Any]) -> None:
+    raise SystemExit(3)
+
+
 async def for_ever(ctx: dict[str, Any]) -> None:
     raise Retry
 
@@ -86,6 +108,7 @@ class WorkerSettings:
         enter,
         func(sleep, timeout=1, name="limited"), func(sleep, timeout=1, keep_result=0, name="hasty"),
         func(add, keep_result=0, name="forgotten"), sleep,
+        func(sleep, max_tries=1, name="once"), blocks, fails_unwritably, leaves,
     ]  # fmt: skip
     cron_jobs: ClassVar[list[Any]] = (
         [cron(tick, second=set(range(60)))] if os.environ.get("TEST_CRON") else []
@@ -95,6 +118,7 @@ class WorkerSettings:
     poll_delay = 0.05
     keep_result = 60
     max_tries = 3
+    retry_jobs = not os.environ.get("TEST_NO_RETRIES")
     allow_abort_jobs = bool(os.environ.get("TEST_ABORT"))
 
 

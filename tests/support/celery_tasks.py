@@ -6,6 +6,7 @@ What ran is written to a Redis list, so that tests can compare the agent's event
 
 import hashlib
 import os
+import signal
 import sys
 import threading
 import time
@@ -25,9 +26,13 @@ app.conf.update(
     broker_connection_retry_on_startup=True,
     worker_prefetch_multiplier=1,
     worker_send_task_events=False,
-    accept_content=["json", "pickle"],
+    accept_content=os.environ.get("TEST_ACCEPT", "json,pickle").split(","),
     beat_schedule={"every second": {"task": "tests.add", "schedule": 1.0, "args": (1, 1)}},
 )
+if os.environ.get("TEST_CANCEL"):
+    app.conf.worker_cancel_long_running_tasks_on_connection_loss = True
+if os.environ.get("TEST_PROTOCOL"):
+    app.conf.task_protocol = int(os.environ["TEST_PROTOCOL"])
 
 
 def told(*words: object) -> None:
@@ -107,6 +112,72 @@ def threads() -> dict[str, bool]:
     """By name: whether it is a thread of the system. A greenlet has no frame of its own there."""
     frames = sys._current_frames()
     return {one.name: one.ident in frames for one in threading.enumerate()}
+
+
+@app.task(name="tests.inside")
+def inside() -> str:
+    """Calls others as functions, and eagerly: these are no tasks of their own."""
+    total([add(1, 1), add.apply((1, 2)).result])
+    fail.apply(("nothing",))
+    again.apply()
+    ignored.apply()
+    return "done"
+
+
+@app.task(name="tests.vanishes")
+def vanishes() -> None:
+    """Its process is killed, as the kernel does it when memory is short."""
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+@app.task(name="tests.late", bind=True, acks_late=True, reject_on_worker_lost=True)
+def late(self: Task) -> str:
+    """Its process is killed the first time."""
+    told("late", self.request.id, os.getpid())
+    client = redis.Redis.from_url(BROKER)
+    runs = int(client.incr(f"late:{QUEUE}:{self.request.id}"))
+    client.close()
+    if runs == 1:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return "done"
+
+
+@app.task(name="tests.patient", bind=True, acks_late=True)
+def patient(self: Task, seconds: float) -> None:
+    told("waits", self.request.id, os.getpid())
+    time.sleep(seconds)
+    told("waited", self.request.id)
+
+
+class Stumbling(Task):
+    """An application's own handler that fails, after Celery has stored the result."""
+
+    def on_success(self, *_: Any) -> None:
+        raise RuntimeError("after all went well")
+
+
+@app.task(name="tests.stumbles", base=Stumbling)
+def stumbles() -> str:
+    return "done"
+
+
+@app.task(name="tests.unnoticed", ignore_result=True)
+def unnoticed() -> str:
+    return "done"
+
+
+@app.task(name="tests.leaves_a_child")
+def leaves_a_child(seconds: float, greenlet: bool = False) -> int:
+    """A process that goes on after the task, and after its worker."""
+    child = os.fork()
+    if child == 0:
+        os.setsid()
+        if greenlet:
+            time.sleep(seconds)
+        else:  # as nothing that gevent patches
+            signal.sigtimedwait([signal.SIGUSR2], seconds)
+        os._exit(0)
+    return child
 
 
 @app.task(name="tests.replaced", bind=True)

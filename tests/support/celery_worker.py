@@ -36,6 +36,8 @@ class Worker:
     """One worker process with a queue and a spool of its own."""
 
     module = "tests.support.celery_tasks"
+    python = sys.executable
+    """Of another environment where a test wants another version."""
 
     def __init__(self, folder: Path, dsn: str = "", environment: dict[str, str] | None = None):
         self.folder = folder
@@ -72,7 +74,7 @@ class Worker:
         command = ["-m", "celery", "-A", self.module, "worker"]
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "queuedeck_agent.cli", "run", "--", sys.executable,
+                [self.python, "-m", "queuedeck_agent.cli", "run", "--", self.python,
                  *command, "-c", str(slots), "-n", f"{self.queue}@%h", "--without-mingle",
                  "--without-gossip", *options],
                 env=self.env(), stdout=log, stderr=subprocess.STDOUT,

@@ -17,8 +17,8 @@ from tests.support.history_events import Dictionary
 from queuedeck.demo.children import start
 from queuedeck.history.derive import derive
 from queuedeck.history.facts import fact_of
+from queuedeck.history.filters import TaskFilter
 from queuedeck.history.postgres.store import PostgresHistory
-from queuedeck.history.records import TaskFilter
 from queuedeck.history.sqlite.store import SqliteHistory
 from queuedeck.history.states import attempts_of, merge
 from queuedeck_agent import wire

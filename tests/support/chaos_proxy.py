@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: AGPL-3.0-only
 """A bad network: a TCP proxy that delays, cuts in the middle of a frame, and repeats whole
 connections. Each connection has its own delay: what different agents send comes in another order.
-`Void` only loses what one side says.
+`Void` only loses what one side says; `Cable` can be pulled out.
 """
 
 import asyncio
@@ -135,6 +135,37 @@ class Void(Proxy):
             if self.lost != who:
                 writer.write(data)
                 await writer.drain()
+
+
+class Cable(Proxy):
+    """A good network, except while it is pulled out: then nobody connects, and nobody is."""
+
+    def __init__(self, port):
+        super().__init__(port, 0)
+        self._is_out = False
+        self._cuts = set()
+
+    def pull_out(self):
+        self._is_out = True
+        self._loop.call_soon_threadsafe(lambda: [cut.set() for cut in self._cuts])
+
+    def plug_in(self):
+        self._is_out = False
+
+    async def _join(self, reader, writer, writers):
+        if self._is_out:
+            return
+        there_reader, there = await self._connect(writers)
+        cut = asyncio.Event()
+        self._cuts.add(cut)
+        await _both(_copy(reader, there), _copy(there_reader, writer), cut.wait())
+        self._cuts.discard(cut)
+
+
+async def _copy(reader, writer):
+    while data := await reader.read(CHUNK_BYTES):
+        writer.write(data)
+        await writer.drain()
 
 
 async def _both(*directions):

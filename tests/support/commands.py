@@ -7,7 +7,7 @@ import msgspec
 from tests.support.control import KEYRING
 
 from queuedeck.domain.agents.registry import AgentRegistry
-from queuedeck.history.records import Batch
+from queuedeck.history.batches import Batch
 from queuedeck.live import Live
 from queuedeck_agent import wire
 

@@ -46,6 +46,14 @@ def told(*words: object) -> None:
     client.close()
 
 
+def heard(word: str) -> list[str]:
+    """What was written down by this word."""
+    client = redis.Redis.from_url(BROKER, decode_responses=True)
+    lines: Any = client.lrange(f"told:{QUEUE}", 0, -1)
+    client.close()
+    return [line for line in lines if line.split()[0] == word]
+
+
 def actor(**options: Any) -> Any:
     if none:
         options = {"actor_name": options["actor_name"]}
@@ -93,6 +101,15 @@ def slow() -> None:
 def sleep(seconds: float) -> None:
     told("sleeps", os.getpid())
     time.sleep(seconds)
+
+
+@actor(actor_name="tests.notified", max_retries=1, min_backoff=1, notify_shutdown=True)
+def notified() -> None:
+    """Hears of the end of its worker by an exception."""
+    told("notified", os.getpid())
+    until = time.monotonic() + 20
+    while time.monotonic() < until and len(heard("notified")) < 2:
+        time.sleep(0.01)
 
 
 @actor(actor_name="tests.vanish", max_retries=0)

@@ -46,9 +46,13 @@ class Worker:
             **self.environment,
         }
 
-    def start(self, *options: str, processes: int = 1, threads: int = 2) -> "Worker":
+    def start(
+        self, *options: str, processes: int = 1, threads: int = 2, green: bool = False
+    ) -> "Worker":
         """Starts it, and waits until all its processes are ready."""
-        command = ["-m", "dramatiq", self.module, "-p", str(processes), "-t", str(threads)]
+        program = [str(Path(sys.executable).with_name("dramatiq-gevent"))] if green else []
+        command = [*(program or ["-m", "dramatiq"]), self.module]
+        command += ["-p", str(processes), "-t", str(threads)]
         before = self.text.count("ready for action") if self.log.exists() else 0
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(

@@ -10,7 +10,9 @@ from queuedeck.history.derive import derive
 from queuedeck.history.facts import fact_of
 from queuedeck.history.histogram import histogram_of, unpack
 from queuedeck.history.rollups import contributions
-from queuedeck.history.sql.rollups import EVERYTHING, Rollups
+from queuedeck.history.sql.books import EVERYTHING
+from queuedeck.history.sql.grains import NONE_YET, pieces
+from queuedeck.history.sql.rollups import Rollups
 from queuedeck.history.states import merge
 
 PROJECT, SOURCE = 1, 7
@@ -58,6 +60,24 @@ class Book(Told):
     def until(self):
         """Minutes of a summed grain -> up to which minute it holds what was counted."""
         return dict(self.db.execute("SELECT minutes, until FROM summed_until").fetchall())
+
+    def halfway(self):
+        """Minutes of the summed grains to which some rows of a time are added, and some not yet."""
+        rows = self.db.execute(
+            "SELECT minutes FROM summed_until WHERE subject <> ?", (NONE_YET[0],)
+        )
+        return {row[0] for row in rows.fetchall()}
+
+    def counted(self, low, high):
+        """How much is counted from minute `low`, before `high`, as readers add it up."""
+        return sum(
+            self.db.execute(
+                f"SELECT coalesce(sum(n), 0) FROM {piece.grain.table}"
+                " WHERE subject = ? AND at >= ? AND at < ?",
+                (EVERYTHING, piece.low, piece.high),
+            ).fetchone()[0]
+            for piece in pieces(self.db, PROJECT, low, high)
+        )
 
 
 def expected(book, minutes, before=1 << 60):

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 from hypothesis import strategies as st
 
+from queuedeck.history.batches import Batch, Poison
 from queuedeck.history.facts import Word
-from queuedeck.history.records import Batch, Poison
 from queuedeck_agent import wire
 
 NOW_US = 1_800_000_000_000_000

@@ -58,10 +58,13 @@ class Retained:
 
     def tidy(self, keep=KEEP, max_bytes=0):
         steps = 0
-        while self.writer.tidy(keep, max_bytes):
+        while self.step(keep, max_bytes):
             steps += 1
             assert steps < 2_000
         return steps
+
+    def step(self, keep=KEEP, max_bytes=0):
+        return self.writer.tidy(keep, max_bytes) or self.writer.give_back()
 
     def days(self):
         return [row[0] - TODAY for row in self.db.execute("SELECT day FROM day ORDER BY day")]

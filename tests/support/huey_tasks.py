@@ -30,6 +30,8 @@ SERIALIZERS: dict[str, Any] = {
 def make(name: str) -> Any:
     """An instance on the storage that the test wants."""
     serializer = SERIALIZERS[os.environ.get("TEST_SERIALIZER", "")]()
+    if os.environ.get("TEST_LOCAL_TIME"):
+        return RedisHuey(name, url=BROKER, utc=False)
     if STORAGE == "sqlite":
         return SqliteHuey(name, filename=PLACE, serializer=serializer)
     if STORAGE == "file":
@@ -123,6 +125,38 @@ def limited(task: Any = None) -> None:
     while True:
         time.sleep(0.02)
         task.check_timeout()
+
+
+@huey.task()
+def vanishes(code: int) -> None:
+    """Its process is gone, without any clean-up."""
+    told("vanishes", os.getpid())
+    os._exit(code)
+
+
+@huey.task(retries=1)
+def limited_twice() -> None:
+    time.sleep(30)
+
+
+@huey.task()
+@huey.rate_limit("refused", 1, 3600, retry=False)
+def refused_often() -> str:
+    return "not refused"
+
+
+@huey.task()
+@huey.rate_limit("again", 1, 1)
+def again_later() -> str:
+    return "not now"
+
+
+@huey.task()
+def calls() -> str:
+    """Calls others as functions: these are no tasks of their own."""
+    add.call_local(1, 2)
+    add.func(1, 2)
+    return "done"
 
 
 @huey.task()

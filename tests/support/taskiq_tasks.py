@@ -42,8 +42,9 @@ retries: dict[str, TaskiqMiddleware] = {
 }
 CurrentContext = Annotated[Context, TaskiqDepends()]
 kind = RedisStreamBroker if os.environ.get("TEST_STREAM") else ListQueueBroker
+soon: Any = {"idle_timeout": 1000} if os.environ.get("TEST_STREAM") == "soon" else {}
 broker = (
-    kind(BROKER, queue_name=QUEUE)
+    kind(BROKER, queue_name=QUEUE, **soon)
     .with_result_backend(RedisAsyncResultBackend(BROKER, prefix_str=QUEUE, result_ex_time=60))
     .with_middlewares(retries[os.environ.get("TEST_RETRIES", "simple")], Refusing())
 )
@@ -112,6 +113,13 @@ async def slow() -> None:
 async def sleep(seconds: float) -> None:
     told("sleeps", os.getpid())
     await asyncio.sleep(seconds)
+
+
+@broker.task("tests.sleep_sync")
+def sleep_sync(seconds: float) -> None:
+    told("sleeps", os.getpid())
+    time.sleep(seconds)
+    told("slept", os.getpid())
 
 
 @broker.task("tests.vanish")

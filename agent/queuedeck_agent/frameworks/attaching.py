@@ -15,8 +15,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, cast
 
 from queuedeck_agent import agent as agents
-from queuedeck_agent import attach as attachment
-from queuedeck_agent import config
+from queuedeck_agent import attachment, config
 from queuedeck_agent.guard import contained
 
 User = Callable[[Any], object]

@@ -16,15 +16,9 @@ from queuedeck.entrance.guards import requires
 from queuedeck.entrance.paths import read_number
 from queuedeck.entrance.services import Services
 from queuedeck.errors import NotFound
-from queuedeck.history.records import (
-    Attempt,
-    Counts,
-    FailureGroup,
-    FailureOrder,
-    TaskOrder,
-    TaskTrend,
-    TrendFilter,
-)
+from queuedeck.history.failures import FailureGroup, FailureOrder
+from queuedeck.history.tasks import Attempt
+from queuedeck.history.trends import Counts, TaskOrder, TaskTrend, TrendFilter
 
 Limit = Annotated[int, QueryParameter(ge=1, le=200, description="How many, at most.")]
 Instant = Annotated[int | None, QueryParameter(ge=0, description="Microseconds, UTC.")]

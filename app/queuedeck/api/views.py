@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 from litestar.openapi.datastructures import ResponseSpec
 
-from queuedeck.history.records import Attempt, Progress, TaskDetail, TaskRow, TimelineEntry
+from queuedeck.history.tasks import Attempt, Progress, TaskDetail, TaskRow, TimelineEntry
 
 
 class Place(msgspec.Struct, frozen=True):

@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from queuedeck.history.records import FINAL_STATES
+from queuedeck.history.tasks import FINAL_STATES
 
 SHOWN = 5
 """How many task ids a complaint names."""

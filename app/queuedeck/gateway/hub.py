@@ -8,7 +8,7 @@ from queuedeck.domain.projects.queries import list_agent_keys
 from queuedeck.entrance.services import Services
 from queuedeck.gateway import messages
 from queuedeck.gateway.link import CREDIT_BYTES, Link, Timing
-from queuedeck.history.records import Recorded
+from queuedeck.history.batches import Recorded
 from queuedeck_agent import wire
 
 MAX_LINKS = 2_000

@@ -19,7 +19,7 @@ from queuedeck.errors import QueuedeckError, Unavailable
 from queuedeck.gateway import messages
 from queuedeck.gateway.messages import CloseLink
 from queuedeck.gateway.outbox import Outbox
-from queuedeck.history.records import Recorded
+from queuedeck.history.batches import Recorded
 from queuedeck_agent import wire
 
 if TYPE_CHECKING:

@@ -16,7 +16,6 @@ from queuedeck.history.facts import (
     Retrying,
     Started,
 )
-from queuedeck.history.records import TaskState
 from queuedeck.history.states import (
     FIRST,
     KIND_BITS,
@@ -31,6 +30,7 @@ from queuedeck.history.states import (
     measured_run,
     stamp_of,
 )
+from queuedeck.history.tasks import TaskState
 
 _SECOND = 2 << KIND_BITS
 """The least key of a second attempt."""

@@ -12,7 +12,7 @@ from typing import cast
 
 import msgspec
 
-from queuedeck.history.records import PathTerm
+from queuedeck.history.filters import PathTerm
 
 DOCUMENT_CHARS = 16_384
 """Words further in are not found; the agent's own limits are smaller by default."""

@@ -3,7 +3,7 @@
 
 import msgspec
 
-from queuedeck.history.records import Spread
+from queuedeck.history.trends import Spread
 
 
 class QueueCounts(msgspec.Struct, frozen=True, kw_only=True):

@@ -25,7 +25,7 @@ from queuedeck.history.facts import (
     Succeeded,
     Verdict,
 )
-from queuedeck.history.records import TaskState
+from queuedeck.history.tasks import TaskState
 
 Facts = dict[int, AnyFact]
 """Key (see `key_of`) -> fact."""

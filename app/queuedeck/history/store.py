@@ -4,31 +4,23 @@
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
+from queuedeck.history.batches import Batch, Recorded
+from queuedeck.history.failures import FailureDetail, FailureGroups, FailureOf, FailureOrder
+from queuedeck.history.filters import TaskFilter
 from queuedeck.history.queues import QueueCounts, QueueHour, QueueSource
-from queuedeck.history.records import (
-    Batch,
-    DayUsage,
-    FailureDetail,
-    FailureGroups,
-    FailureOf,
-    FailureOrder,
-    Kept,
-    Recorded,
+from queuedeck.history.retention import DayUsage, Kept
+from queuedeck.history.surveys import Facets, Histogram
+from queuedeck.history.suspects import OpenTasks
+from queuedeck.history.tasks import (
     SelectedTask,
     Selection,
     TaskDetail,
-    TaskFilter,
-    TaskOrder,
     TaskPage,
     TaskSample,
     TaskState,
-    TaskTrends,
-    Totals,
-    Trend,
-    TrendFilter,
 )
-from queuedeck.history.surveys import Facets, Histogram
-from queuedeck.history.suspects import OpenTasks
+from queuedeck.history.totals import Totals
+from queuedeck.history.trends import TaskOrder, TaskTrends, Trend, TrendFilter
 
 
 class History(Protocol):

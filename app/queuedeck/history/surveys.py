@@ -3,7 +3,7 @@
 
 import msgspec
 
-from queuedeck.history.records import TaskState
+from queuedeck.history.tasks import TaskState
 
 
 class FacetCounts(msgspec.Struct, frozen=True, kw_only=True):

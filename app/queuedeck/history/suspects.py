@@ -4,7 +4,7 @@
 import msgspec
 
 from queuedeck.history.facts import Verdict
-from queuedeck.history.records import TaskState
+from queuedeck.history.tasks import TaskState
 from queuedeck_agent import wire
 
 

@@ -22,8 +22,9 @@ from queuedeck.domain.reconcile.suspects import (
     is_suspicious,
 )
 from queuedeck.entrance.services import Services
-from queuedeck.history.records import TaskOrder, TaskState
 from queuedeck.history.suspects import OpenTask
+from queuedeck.history.tasks import TaskState
+from queuedeck.history.trends import TaskOrder
 
 ANSWERS_EVERY_S = 1.0
 """How often it is looked for answers, while any are awaited."""

@@ -17,7 +17,8 @@ from queuedeck.entrance.identity import Identity
 from queuedeck.entrance.services import Services
 from queuedeck.entrance.types import AnyRequest
 from queuedeck.errors import Invalid
-from queuedeck.history.records import TaskFilter, TaskRow
+from queuedeck.history.filters import TaskFilter
+from queuedeck.history.tasks import TaskRow
 from queuedeck.web.frame import frame
 from queuedeck.web.rendering import page
 from queuedeck.web.views import checklist

@@ -22,7 +22,7 @@ from queuedeck.entrance.paths import decode_id
 from queuedeck.entrance.services import Services
 from queuedeck.entrance.types import AnyRequest
 from queuedeck.errors import Conflict, Invalid
-from queuedeck.history.records import TaskDetail
+from queuedeck.history.tasks import TaskDetail
 from queuedeck.web import urls
 from queuedeck.web.frame import frame
 from queuedeck.web.rendering import page

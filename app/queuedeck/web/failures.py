@@ -16,7 +16,7 @@ from queuedeck.entrance.paths import read_number
 from queuedeck.entrance.services import Services
 from queuedeck.entrance.types import AnyRequest
 from queuedeck.errors import Invalid, NotFound
-from queuedeck.history.records import FailureOrder
+from queuedeck.history.failures import FailureOrder
 from queuedeck.web.frame import frame
 from queuedeck.web.rendering import page
 from queuedeck.web.views.failures import DEFAULT_RANGE, RANGES, failure_view, failures_view

@@ -10,7 +10,7 @@ from queuedeck.domain.queues.pauses import pauses_of
 from queuedeck.entrance.identity import Identity
 from queuedeck.entrance.services import Services
 from queuedeck.entrance.types import AnyRequest
-from queuedeck.history.records import Totals
+from queuedeck.history.totals import Totals
 from queuedeck.web.format import utc
 from queuedeck.web.rendering import is_partial, theme_of
 from queuedeck.web.views.pauses import banners

@@ -22,15 +22,9 @@ from queuedeck.entrance.paths import decode_id
 from queuedeck.entrance.services import Services
 from queuedeck.entrance.types import AnyRequest
 from queuedeck.errors import NotFound
-from queuedeck.history.records import (
-    FINAL_STATES,
-    Counts,
-    TaskDetail,
-    TaskFilter,
-    TaskPage,
-    TaskState,
-    TrendFilter,
-)
+from queuedeck.history.filters import TaskFilter
+from queuedeck.history.tasks import FINAL_STATES, TaskDetail, TaskPage, TaskState
+from queuedeck.history.trends import Counts, TrendFilter
 from queuedeck.web import savedviews, urls
 from queuedeck.web.audit import entries_of_task
 from queuedeck.web.frame import frame, warnings

@@ -14,7 +14,7 @@ from queuedeck.entrance.guards import requires
 from queuedeck.entrance.identity import Identity
 from queuedeck.entrance.services import Services
 from queuedeck.entrance.types import AnyRequest
-from queuedeck.history.records import TaskOrder, TrendFilter
+from queuedeck.history.trends import TaskOrder, TrendFilter
 from queuedeck.web.frame import frame
 from queuedeck.web.rendering import page
 from queuedeck.web.views.trends import Question, TrendsView, trends_view

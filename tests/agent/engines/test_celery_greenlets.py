@@ -3,6 +3,8 @@
 by `make test-engines`; here: the agent's threads are greenlets, and never hold the others up.
 """
 
+import os
+import signal
 import socket
 from collections.abc import Iterator
 
@@ -88,3 +90,33 @@ def test_terminated_task_is_cancelled_and_the_others_go_on(make_worker: MakeWork
     assert worker.event(wire.TaskCancelled, task_id).reason == "terminated"
     worker.event(wire.TaskSucceeded, other)
     assert ("TaskSucceeded", 1) not in worker.kinds(task_id)
+
+
+def test_task_that_exits_is_lost_and_the_others_go_on(make_worker: MakeWorker) -> None:
+    """Celery calls it started for ever."""
+    worker = make_worker().start("-P", "gevent")
+    other = worker.send("sleep", 2)
+    worker.event(wire.TaskStarted, other)
+    assert "SystemExit" in worker.event(wire.TaskLost, worker.send("leaves")).message
+    worker.event(wire.TaskSucceeded, other)
+
+
+@pytest.mark.parametrize("greenlet", [False, True], ids=["blocks", "waits as a greenlet"])
+def test_child_of_a_task_breaks_neither_link_nor_tasks(
+    make_worker: MakeWorker, edge: FarEdge, greenlet: bool
+) -> None:
+    """A fork copies the greenlets of the link with its connection: a child that waits runs them,
+    and lives on for longer than the task."""
+    worker = make_worker(spool.dsn(edge.port)).start("-P", "gevent")
+    eventually(lambda: edge.welcomed)
+    task_id = worker.send("leaves_a_child", 6, greenlet)
+    child = int(worker.result(task_id))
+    try:
+        sent = {task_id, *(worker.send("add", n, n) for n in range(20))}
+        eventually(lambda: {one.task_id for one in edge.events(wire.TaskSucceeded)} == sent)
+        assert sorted(one.task_id for one in edge.events(wire.TaskStarted)) == sorted(sent)
+        assert len(edge.requests) == 1
+        assert edge.duplicates == 0
+        assert "Queuedeck's agent failed" not in worker.text
+    finally:
+        os.kill(child, signal.SIGKILL)

@@ -52,7 +52,7 @@ async def closed(agent, seconds=5):
 
 async def stored(serving, project):
     """Task ids in the history."""
-    from queuedeck.history.records import TaskFilter
+    from queuedeck.history.filters import TaskFilter
 
     page = await serving.services.history.list_tasks(project.id, TaskFilter(), 200)
     return [task.task_id for task in page.tasks]

@@ -18,8 +18,10 @@ from tests.support.history_events import (
 from tests.support.history_stores import Listening
 
 from queuedeck.clock import DAY_US
-from queuedeck.history.records import FailureOrder, TaskFilter, TaskState
+from queuedeck.history.failures import FailureOrder
+from queuedeck.history.filters import TaskFilter
 from queuedeck.history.sql.writer import Writer
+from queuedeck.history.tasks import TaskState
 
 T = uuid_of("task")
 OTHER = uuid_of("other")

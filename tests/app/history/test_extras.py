@@ -23,12 +23,14 @@ from tests.support.history_stores import Listening
 
 from queuedeck.clock import DAY_US
 from queuedeck.domain.tasks.filters import parse
-from queuedeck.history.records import Kept, TaskFilter, TaskState
+from queuedeck.history.filters import TaskFilter
+from queuedeck.history.retention import Kept
 from queuedeck.history.sql import listing
 from queuedeck.history.sql.days import EXTRA_TABLES
 from queuedeck.history.sql.extras import MAX_LOG_BYTES, MOST_TAGS
 from queuedeck.history.sql.rows import Words
 from queuedeck.history.sql.writer import Writer
+from queuedeck.history.tasks import TaskState
 from queuedeck_agent import wire
 
 T, OTHER = uuid_of("task"), uuid_of("other")

@@ -21,11 +21,11 @@ from tests.support.history_events import (
 from queuedeck.clock import DAY_US
 from queuedeck.history.derive import derive
 from queuedeck.history.facts import Failed, Retrying, fact_of, parts_of
-from queuedeck.history.records import TaskState
 from queuedeck.history.sql import failures
 from queuedeck.history.sql.days import DAY_SHIFT
 from queuedeck.history.sql.failures import Change, Failures, prune
 from queuedeck.history.states import ending_of, merge
+from queuedeck.history.tasks import TaskState
 
 IDS = [uuid_of("one"), uuid_of("two"), uuid_of("three")]
 TODAY = NOW_US // DAY_US

@@ -16,7 +16,8 @@ from tests.support.history_events import (
 
 from queuedeck.clock import DAY_US, MINUTE_US
 from queuedeck.domain.tasks.filters import parse
-from queuedeck.history.records import FailureOrder, TaskOrder, TrendFilter
+from queuedeck.history.failures import FailureOrder
+from queuedeck.history.trends import TaskOrder, TrendFilter
 
 HOUR_US = 60 * MINUTE_US
 TRACE = '  File "/srv/app/mail.py", line 3, in send\n    x()\nValueError: order 7\n'

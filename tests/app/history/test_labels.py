@@ -20,7 +20,8 @@ from tests.support.history_events import (
 from tests.support.history_stores import Listening
 
 from queuedeck.domain.tasks.filters import parse
-from queuedeck.history.records import Batch, TaskFilter
+from queuedeck.history.batches import Batch
+from queuedeck.history.filters import TaskFilter
 from queuedeck.history.sql.writer import Writer
 
 T = uuid_of("task")

@@ -16,8 +16,9 @@ from tests.support.history_events import (
 )
 
 from queuedeck.errors import Invalid
-from queuedeck.history.records import TaskFilter, TaskState
+from queuedeck.history.filters import TaskFilter
 from queuedeck.history.sql import walk
+from queuedeck.history.tasks import TaskState
 
 NAMES = ["app.mail.send", "app.mail.digest", "app.pay.charge", "lib.[x]"]
 QUEUES = ["mail", "pay"]

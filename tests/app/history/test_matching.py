@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from queuedeck.history.filters import PathTerm
 from queuedeck.history.matching import document_of, holds, needle_of, raw_part
-from queuedeck.history.records import PathTerm
 
 CALL = b'{"args": [7, "INV-2026-118"], "kwargs": {"user": {"id": 5, "Name": "Zo\xc3\xab B"}, "tags": ["a", {"k": true}], "none": null, "pi": 1.5}}'  # noqa: E501
 

@@ -13,7 +13,6 @@ from tests.support.history_stores import PostgresKind, SqliteKind
 
 from queuedeck.history.derive import derive
 from queuedeck.history.facts import fact_of
-from queuedeck.history.records import TaskState
 from queuedeck.history.sql.days import read_days
 from queuedeck.history.sql.identity import unpack
 from queuedeck.history.sql.names import STATE_NUMBERS
@@ -21,6 +20,7 @@ from queuedeck.history.sql.packed_facts import unpack_fact, unpack_facts
 from queuedeck.history.sql.tasks import FLAG_CONFLICT
 from queuedeck.history.sql.totals import read_totals
 from queuedeck.history.states import as_reported, generation_of, merge
+from queuedeck.history.tasks import TaskState
 
 IDS = [uuid_of("one"), uuid_of("two").replace("-", ""), "cron:nightly/1"]
 LANES = ["a" * 32, "b" * 32]

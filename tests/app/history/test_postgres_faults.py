@@ -9,9 +9,9 @@ from tests.support.history_stores import SCHEMA as HISTORY
 from tests.support.history_stores import Listening, PostgresKind
 
 from queuedeck.errors import Unavailable
+from queuedeck.history.filters import TaskFilter
 from queuedeck.history.postgres import connection, dialect, text
 from queuedeck.history.postgres.store import PostgresHistory
-from queuedeck.history.records import TaskFilter
 from queuedeck.history.sql.days import Days
 
 CUT = """

@@ -22,8 +22,10 @@ from tests.support.history_events import (
 
 from queuedeck.clock import DAY_US
 from queuedeck.errors import NotFound, Unavailable
-from queuedeck.history.records import Poison, TaskFilter, TaskState
+from queuedeck.history.batches import Poison
+from queuedeck.history.filters import TaskFilter
 from queuedeck.history.sql.lanes import KEPT_RAW_BYTES, KEPT_SPOILT
+from queuedeck.history.tasks import TaskState
 
 T = uuid_of("task")
 OTHER = uuid_of("other")

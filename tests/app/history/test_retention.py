@@ -92,7 +92,7 @@ def test_events_about_open_tasks_of_a_day_that_goes_are_stored(day):
     for number in range(6):
         day.fill(number, 10)
     steps = 0
-    while day.writer.tidy(KEEP, 0):
+    while day.step():
         day.record([started(uuid_of("open 0"), day.at + steps)])
         steps += 1
     assert steps > 10

@@ -8,9 +8,10 @@ from tests.support.history_counts import Book, a_life, expected
 from tests.support.history_events import NOW_US, events_of, failed, succeeded, uuid_of
 
 from queuedeck.clock import DAY_US, MINUTE_US
-from queuedeck.history.sql import rollups
+from queuedeck.history.sql import books
+from queuedeck.history.sql.books import EVERYTHING, OTHER
 from queuedeck.history.sql.grains import GRAINS, WRITTEN
-from queuedeck.history.sql.rollups import EVERYTHING, OTHER, prune
+from queuedeck.history.sql.rollups import prune
 
 IDS = [uuid_of("one"), uuid_of("two"), "cron:nightly/1"]
 
@@ -41,7 +42,7 @@ def test_tables_equal_a_direct_count(kind, groups, data):
 
 
 def test_keys_beyond_the_bound_are_counted_as_other(book, monkeypatch):
-    monkeypatch.setattr(rollups, "MAX_KEYS", 5)
+    monkeypatch.setattr(books, "MAX_KEYS", 5)
     for n in range(8):
         book.record(a_life(f"app.task{n}"))
     rows = book.rows()
@@ -54,7 +55,7 @@ def test_keys_beyond_the_bound_are_counted_as_other(book, monkeypatch):
 
 
 def test_what_began_as_other_is_taken_back_from_other(book, monkeypatch):
-    monkeypatch.setattr(rollups, "MAX_KEYS", 0)
+    monkeypatch.setattr(books, "MAX_KEYS", 0)
     book.record([failed(IDS[0], 5, exception="A")])
     book.rollups.forget()
     book.record([succeeded(IDS[0], 6)])

@@ -26,7 +26,7 @@ from tests.support.history_stores import SqliteKind
 
 from queuedeck.clock import DAY_US
 from queuedeck.errors import Unavailable
-from queuedeck.history.records import TaskFilter
+from queuedeck.history.filters import TaskFilter
 from queuedeck.history.sql.days import Days
 from queuedeck.history.sql.packed_facts import unpack_facts
 from queuedeck.history.sql.writer import Writer

@@ -12,7 +12,7 @@ from tests.support.history_events import LANE, published, started, succeeded, uu
 from tests.support.history_stores import SqliteKind
 
 from queuedeck.errors import Unavailable
-from queuedeck.history.records import TaskFilter
+from queuedeck.history.filters import TaskFilter
 from queuedeck.history.sqlite.schema import LAYOUT
 from queuedeck.history.sqlite.store import SqliteHistory
 

@@ -7,10 +7,10 @@ from itertools import pairwise
 
 import pytest
 from tests.support.history_events import LANE, NOW_US, batch, source_seen
-from tests.support.history_retention import KEEP, TODAY, Retained, counted, found, life
+from tests.support.history_retention import TODAY, Retained, counted, found, life
 from tests.support.history_stores import SqliteKind
 
-from queuedeck.history.records import TaskFilter
+from queuedeck.history.filters import TaskFilter
 from queuedeck.history.sql import upkeep
 from queuedeck.history.sqlite import upkeep as space
 from queuedeck.history.sqlite.store import SqliteHistory
@@ -30,7 +30,7 @@ def test_each_step_touches_few_rows_and_events_are_stored_between_them(day):
     for number in range(7):
         day.fill(number, 40)
     touched, worst, steps = day.db.total_changes, 0, 0
-    while day.writer.tidy(KEEP, 0):
+    while day.step():
         worst = max(worst, day.db.total_changes - touched)
         steps += 1
         assert steps < 2_000
@@ -52,7 +52,7 @@ def test_space_is_given_back_in_steps(day, monkeypatch):
         day.fill(number, 300)
     pages = day.db.execute("PRAGMA page_count").fetchone()[0]
     sizes = []
-    while day.writer.tidy(KEEP, 0):
+    while day.step():
         sizes.append(day.db.execute("PRAGMA page_count").fetchone()[0])
     shrunk = [before - after for before, after in pairwise(sizes)]
     assert sizes[-1] < pages * 7 // 8

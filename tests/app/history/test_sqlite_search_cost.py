@@ -7,55 +7,24 @@ import asyncio
 
 import msgspec
 import pytest
-from tests.support.history_events import (
-    NOW_US,
-    batch,
-    failed,
-    published,
-    source_seen,
-    started,
-    succeeded,
-    uuid_of,
-)
+from tests.support.history_events import NOW_US
+from tests.support.history_many import FEW, LISTS, MANY, fill
 
 from queuedeck.domain.tasks.filters import parse
-from queuedeck.history.fingerprint import fingerprint
 from queuedeck.history.sql import walk
 from queuedeck.history.sql.listing import list_tasks
 from queuedeck.history.sql.rows import Words
 from queuedeck.history.sqlite.schema import open_reader
 from queuedeck.history.sqlite.store import SqliteHistory
 
-S = 1_000_000
-FEW, MANY = 1_500, 9_000
-GROUP = f"{fingerprint('ValueError', 'no', '').number:016x}"
-"""Of all that fail here."""
 STEPS = 50
 """The counter ticks once for so many steps."""
-
-
-def events_of(number):
-    """Every task is 1 s older than the one before; some words are in every tenth, one in the
-    newest only.
-    """
-    at, task_id = -(number + 60) * S, uuid_of(str(number))
-    words = ["every"] if number % 10 == 0 else []
-    words += ["rare"] if number == 5 else []
-    args = msgspec.json.encode({"args": [f"SO-{number}", *words], "kwargs": {}})
-    yield published(task_id, at, name=f"app.task_{number % 7}", args=args)
-    yield started(task_id, at + 1)
-    end = failed if number % 20 == 0 else succeeded
-    yield end(task_id, at + 2)
 
 
 async def make(path, tasks):
     store = SqliteHistory(path, lambda: NOW_US)
     await store.open()
-    events = [event for number in range(tasks - 1, -1, -1) for event in events_of(number)]
-    await store.record([batch([source_seen(), *events])])
-    for _ in range(tasks):
-        if not await store.index_words():
-            break
+    await fill(store, tasks)
     await store.close()
 
 
@@ -105,26 +74,7 @@ def patience(monkeypatch):
     monkeypatch.setattr(walk, "CHUNK_ROWS", 200)
 
 
-BOUNDED = [
-    "",
-    "state:failed",
-    "task:app.task_3",
-    "-task:app.task_3",
-    "rare",
-    "every",
-    "SO-5",
-    "args:SO-1234",
-    "every state:failed",
-    "at:20m..18m",
-    f"id:{uuid_of('7')}",
-    "task:app.task_1 -state:failed wait:<1s",
-    f"group:{GROUP}",
-    f"state:failed group:{GROUP}",
-    f"-group:{GROUP}",
-]
-
-
-@pytest.mark.parametrize("text", BOUNDED, ids=[text or "all" for text in BOUNDED])
+@pytest.mark.parametrize("text", LISTS, ids=[text or "all" for text in LISTS])
 def test_a_page_costs_the_same_in_a_small_and_a_large_history(files, text):
     few, _ = cost_of(files[0], text)
     many, _ = cost_of(files[1], text)

@@ -22,7 +22,6 @@ from tests.support.history_events import (
 
 from queuedeck.history.derive import derive, derive_any
 from queuedeck.history.facts import Kind, TaskChecked, Verdict, fact_of
-from queuedeck.history.records import FINAL_STATES, TaskState
 from queuedeck.history.states import (
     KEPT_ATTEMPTS,
     Facts,
@@ -33,6 +32,7 @@ from queuedeck.history.states import (
     key_of,
     merge,
 )
+from queuedeck.history.tasks import FINAL_STATES, TaskState
 from queuedeck_agent import wire
 
 T = "t"

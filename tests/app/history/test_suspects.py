@@ -18,9 +18,11 @@ from tests.support.history_stores import Listening
 
 from queuedeck.clock import MINUTE_US
 from queuedeck.history.facts import TaskChecked, Verdict
-from queuedeck.history.records import TaskFilter, TaskState, TrendFilter
+from queuedeck.history.filters import TaskFilter
 from queuedeck.history.sql.rows import Words
 from queuedeck.history.sql.suspects import read_open
+from queuedeck.history.tasks import TaskState
+from queuedeck.history.trends import TrendFilter
 
 RUNNING, WAITING, LOST = (
     (TaskState.RUNNING,),

@@ -6,7 +6,7 @@ from tests.support.history_events import batch, source_seen
 from tests.support.history_retention import TODAY, Retained, counted, found, life
 
 from queuedeck.clock import DAY_US
-from queuedeck.history.records import Kept
+from queuedeck.history.retention import Kept
 from queuedeck.history.sql import thinning
 from queuedeck.history.sql.changes import HEAD_BYTES
 

@@ -12,12 +12,12 @@ from queuedeck.clock import DAY_US, MINUTE_US
 from queuedeck.errors import Invalid
 from queuedeck.history.derive import derive
 from queuedeck.history.facts import fact_of
-from queuedeck.history.records import TaskOrder, TrendFilter
-from queuedeck.history.sql import rollups
+from queuedeck.history.sql import books
 from queuedeck.history.sql.grains import GRAINS, SUMMED
 from queuedeck.history.sql.rollups import Rollups
 from queuedeck.history.sql.trends import read_task_trends, read_trend
 from queuedeck.history.states import merge
+from queuedeck.history.trends import TaskOrder, TrendFilter
 
 HOUR_US = 60 * MINUTE_US
 ALL = TrendFilter()
@@ -145,7 +145,7 @@ def test_tasks_are_sorted_and_the_rest_is_counted(book):
 
 
 def test_names_beyond_the_bound_are_counted_together(book, monkeypatch):
-    monkeypatch.setattr(rollups, "MAX_KEYS", 3)
+    monkeypatch.setattr(books, "MAX_KEYS", 3)
     for name in "abcd":
         book.record(*life(name))
     found = book.tasks()
@@ -221,6 +221,17 @@ def test_the_coarsest_rows_that_fit_are_read(book):
     day = NOW_US // DAY_US * DAY_US - NOW_US
     assert rows_read(book, until=HOUR_US, step=MINUTE_US) == 120 + UNTIL
     assert rows_read(book, since=day, until=day + DAY_US, step=DAY_US) == 2 + UNTIL
+
+
+@pytest.mark.parametrize("summed", [None, 9 * DAY_US], ids=str)
+def test_what_happened_after_the_end_of_a_time_is_not_in_it(book, summed):
+    book.record(*life("a"), *life("b", 20 * MINUTE_US))
+    if summed is not None:
+        book.sum_up(summed)
+    found = read_task_trends(
+        book.db, 1, NOW_US - DAY_US, NOW_US + 5 * MINUTE_US, MINUTE_US, TaskOrder.ENDED, 8
+    )
+    assert [(task.name, task.counts.ended) for task in found.tasks] == [("a", 1)]
 
 
 @pytest.mark.parametrize("summed", [None, 0, 4 * HOUR_US, 9 * DAY_US], ids=str)

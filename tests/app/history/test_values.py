@@ -8,7 +8,7 @@ from tests.support.history_events import NOW_US, batch, failed, published, sourc
 from queuedeck.domain.tasks import filters
 from queuedeck.domain.tasks.filters import KEYS, parse
 from queuedeck.domain.tasks.suggest import mistake, suggest, unfinished
-from queuedeck.history.records import TaskFilter
+from queuedeck.history.filters import TaskFilter
 from queuedeck.history.sql import values
 from queuedeck.history.sql.rows import Words
 from queuedeck.history.sqlite.schema import open_reader

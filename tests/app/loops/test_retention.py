@@ -17,7 +17,7 @@ from tests.support.history_events import (
 
 from queuedeck.clock import DAY_US
 from queuedeck.db.engine import ControlDb
-from queuedeck.history.records import TaskFilter
+from queuedeck.history.filters import TaskFilter
 from queuedeck.history.sql import upkeep
 from queuedeck.history.sqlite.store import SqliteHistory
 from queuedeck.loops.retention import retain

@@ -4,7 +4,7 @@
 import msgspec
 import pytest
 
-from queuedeck.history.records import TaskState
+from queuedeck.history.tasks import TaskState
 from queuedeck.web.views.machine import machine
 from queuedeck.web.views.samples import sample_detail
 

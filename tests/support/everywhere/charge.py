@@ -7,6 +7,11 @@ import os
 
 from redis import Redis
 
+if os.environ.get("EVERYWHERE_ATTACH"):
+    import queuedeck_agent
+
+    queuedeck_agent.attach(release="by-hand")
+
 BROKER = os.environ.get("EVERYWHERE_BROKER", "redis://127.0.0.1:6379/0")
 QUEUE = os.environ.get("EVERYWHERE_QUEUE", "everywhere")
 NAME = "shop.charge"

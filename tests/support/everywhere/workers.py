@@ -24,9 +24,9 @@ COMMANDS = {
 
 
 class Shop:
-    """The application of one engine."""
+    """The application of one engine. `by_hand`: it attaches itself, and nothing else does."""
 
-    def __init__(self, engine, url, folder, dsn):
+    def __init__(self, engine, url, folder, dsn, by_hand=False):
         self.engine = engine
         self.queue = f"{engine}{secrets.token_hex(4)}"
         self.client = Redis.from_url(url, decode_responses=True)
@@ -41,7 +41,12 @@ class Shop:
             "EVERYWHERE_BROKER": url,
             "EVERYWHERE_QUEUE": self.queue,
         }
+        self._launcher = [] if by_hand else AGENT
+        if by_hand:
+            self._environment["EVERYWHERE_ATTACH"] = "1"
         filled = [word.format(broker=url, queue=self.queue) for word in COMMANDS[engine]]
+        if by_hand and engine == "rq":
+            filled[2:2] = ["--config", f"{PLACE}.charge"]  # else RQ imports it with the first job
         program = str(Path(sys.executable).with_name(filled[0]))
         self.worker = self._start(engine, program, *filled[1:])
 
@@ -62,6 +67,6 @@ class Shop:
         self.client.close()
 
     def _start(self, name, *command):
-        made = start(name, [*AGENT, *command], self._folder, self._environment)
+        made = start(name, [*self._launcher, *command], self._folder, self._environment)
         started.append(made)
         return made

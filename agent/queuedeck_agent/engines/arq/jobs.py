@@ -17,6 +17,7 @@ from typing import Any
 from queuedeck_agent import capture, wire
 from queuedeck_agent.engines.arq.call import stamp_in
 from queuedeck_agent.engines.arq.publish import PublishHooks
+from queuedeck_agent.engines.capturing import captured
 
 INTERRUPTED = "The worker was stopped while the job ran. arq runs it again, as another attempt."
 
@@ -79,11 +80,7 @@ class JobHooks:
         run.started = True
         run.attempt = int(ctx.get("job_try") or 1)
         queue = str(run.worker.queue_name)
-        shown = sealed = b""
-        if not run.stamp.get("c"):
-            shown = self.arguments.show(run.name, args, kwargs)
-        if not run.stamp.get("s"):
-            sealed = self.arguments.seal(run.name, run.job_id, queue, run.data)
+        shown, sealed, interrupted = captured(self._take, run, queue, args, kwargs)
         run.data = b""
         eta_us = run.score * 1_000
         self.emit(
@@ -106,6 +103,8 @@ class JobHooks:
             )
         )
         run.now_ns = time.monotonic_ns()
+        if interrupted is not None:
+            raise interrupted
 
     def returned(self, run: Run, value: Any) -> None:
         """The body is over; the job is not closed yet."""
@@ -160,6 +159,15 @@ class JobHooks:
                     worker=worker,
                 )
             )
+
+    def _take(self, run: Run, queue: str, args: Any, kwargs: Any) -> tuple[bytes, bytes]:
+        """What the sender's agent has not captured."""
+        shown = sealed = b""
+        if not run.stamp.get("c"):
+            shown = self.arguments.show(run.name, args, kwargs)
+        if not run.stamp.get("s"):
+            sealed = self.arguments.seal(run.name, run.job_id, queue, run.data)
+        return shown, sealed
 
     def _retrying(self, run: Run, error: BaseException, worker: str) -> None:
         stopped = isinstance(error, asyncio.CancelledError)

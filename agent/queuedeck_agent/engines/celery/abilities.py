@@ -3,8 +3,6 @@
 
 from queuedeck_agent import wire
 
-STOPPABLE_POOLS = ("prefork", "gevent")
-"""Pools that can stop a running task. Threads and solo cannot: Celery only logs an error."""
 RESIZABLE_POOLS = ("prefork", "gevent", "eventlet")
 
 _STOPS = {
@@ -21,6 +19,16 @@ _OTHER = "On Redis and RabbitMQ only; this broker is another one."
 Answer = tuple[str, str]
 
 
+def can_stop(pool: str) -> bool:
+    """Whether this pool can stop a running task; `pool` is empty where it is not known. Threads and
+    solo cannot: Celery only logs an error. That of gevent can since 5.3."""
+    if pool == "gevent":
+        from celery.concurrency.gevent import TaskPool
+
+        return "terminate_job" in vars(TaskPool)
+    return pool in ("", "prefork")
+
+
 def all_of(broker: str, role: str, pool: str, restart_refusal: str) -> tuple[wire.Capability, ...]:
     """`broker`: as kombu calls it. `pool`: empty outside of a worker."""
     found = {
@@ -32,7 +40,6 @@ def all_of(broker: str, role: str, pool: str, restart_refusal: str) -> tuple[wir
 
 
 def _of_tasks(broker: str, pool: str) -> dict[str, Answer]:
-    cannot_stop = pool and pool not in STOPPABLE_POOLS
     return {
         "retry": (
             "emulated",
@@ -47,7 +54,7 @@ def _of_tasks(broker: str, pool: str) -> dict[str, Answer]:
         "submit": ("native", "Sent as the application sends it, with the task's own options."),
         "cancel": ("native", "A waiting task is revoked and, on Redis, taken out of its queue."),
         "terminate": ("none", f"A {pool} pool cannot stop a running task.")
-        if cannot_stop
+        if not can_stop(pool)
         else ("native", _STOPS.get(pool, "Kills the process of the task; Celery starts another.")),
         "priority": _on_redis(
             broker,

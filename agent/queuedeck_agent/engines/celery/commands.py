@@ -7,7 +7,7 @@ from typing import Any
 from queuedeck_agent import wire
 from queuedeck_agent.agent import Agent
 from queuedeck_agent.engines import reconcile
-from queuedeck_agent.engines.celery.abilities import STOPPABLE_POOLS
+from queuedeck_agent.engines.celery.abilities import can_stop
 from queuedeck_agent.engines.celery.arguments import Arguments
 from queuedeck_agent.engines.celery.broker import check_queue
 from queuedeck_agent.engines.celery.redis import Lists, Place, lists_of
@@ -166,7 +166,7 @@ class Commands:
                 "the work, which this host does not allow: add `terminate` to QUEUEDECK_ALLOW "
                 "there and restart the worker.",
             )
-        if self.pool and self.pool not in STOPPABLE_POOLS:
+        if not can_stop(self.pool):
             raise CommandRefused(
                 "unsupported",
                 f"The task is running in a {self.pool} pool, which cannot stop a running task. "

@@ -18,6 +18,8 @@ _MAX_REMEMBERED = 10_000
 """Retried tasks whose attempt the parent remembers, and outcomes that it has reported."""
 
 
+_BROKEN = 0
+"""In place of an attempt: `broken` has told of it."""
 _NOTHING: dict[str, Any] = {}
 _now_ns = time.monotonic_ns
 _clock_ns = time.time_ns
@@ -79,92 +81,88 @@ class TaskHooks:
     ) -> None:
         """The attempt begins. Arguments are captured here if the publisher had no agent."""
         try:
-            self._began(sender, task_id, args, kwargs)
+            name: str = sender.name
+            if name.startswith("celery."):
+                return
+            headers: dict[str, Any] = sender.request_stack.top.__dict__
+            get = headers.get
+            if get("is_eager"):
+                return
+            at_us = _clock_ns() // 1_000
+            attempt = (get("retries") or 0) + 1
+            worker: str = get("hostname") or self.worker
+            run = self.running[task_id] = Run(name, attempt, worker, _now_ns())
+            delivery: dict[str, Any] = get("delivery_info") or _NOTHING
+            stamp: Any = get(STAMP) or (get("headers") or _NOTHING).get(STAMP)
+            published_us = (stamp.get("at") or 0) if type(stamp) is dict else 0
+            shown = sealed = b""
+            interrupted: Exception | None = None
+            if not published_us or not stamp.get("c"):
+                route = (
+                    self.publishing.undelayed(delivery) if delivery.get("exchange") else delivery
+                )
+                try:
+                    shown, sealed = self.arguments.take(
+                        name, task_id, args, kwargs, headers, route, headers
+                    )
+                except Exception as error:  # noqa: BLE001 - raised again below
+                    interrupted = error  # a time limit, most likely: the start is told all the same
+            eta, parent = get("eta"), get("parent_id")
+            plain_queue = not delivery.get("exchange") and delivery.get("routing_key")
+            self.emit(
+                wire.TaskStarted(
+                    at_us,
+                    self.source,
+                    task_id,
+                    attempt,
+                    name,
+                    worker,
+                    plain_queue or self.publishing.queue_in(delivery),
+                    shown,
+                    sealed,
+                    published_us,
+                    parent if parent and parent != task_id else "",
+                    get("root_id") or "",
+                    get("group") or "",
+                    bool(delivery.get("redelivered")),
+                    self.release,
+                    instant_us(eta) if eta else 0,
+                    self.recorder.pid(),
+                )
+            )
+            run.started_ns = _now_ns()
+            if interrupted is not None:
+                raise interrupted
         except Exception as error:
             if not absorbs(error, f"{__name__}.prerun", self.running):
                 raise
 
-    def _began(self, sender: Any, task_id: Any, args: Any, kwargs: Any) -> None:
-        name: str = sender.name
-        if name.startswith("celery."):
-            return
-        headers: dict[str, Any] = sender.request_stack.top.__dict__
-        get = headers.get
-        if get("is_eager"):
-            return
-        at_us = _clock_ns() // 1_000
-        attempt = (get("retries") or 0) + 1
-        worker: str = get("hostname") or self.worker
-        run = self.running[task_id] = Run(name, attempt, worker, _now_ns())
-        delivery: dict[str, Any] = get("delivery_info") or _NOTHING
-        stamp: Any = get(STAMP) or (get("headers") or _NOTHING).get(STAMP)
-        published_us = (stamp.get("at") or 0) if type(stamp) is dict else 0
-        shown = sealed = b""
-        interrupted: Exception | None = None
-        if not published_us or not stamp.get("c"):
-            route = self.publishing.undelayed(delivery) if delivery.get("exchange") else delivery
-            try:
-                shown, sealed = self.arguments.take(
-                    name, task_id, args, kwargs, headers, route, headers
-                )
-            except Exception as error:  # noqa: BLE001 - raised again below
-                interrupted = error  # a time limit, most likely: the start is told all the same
-        eta, parent = get("eta"), get("parent_id")
-        plain_queue = not delivery.get("exchange") and delivery.get("routing_key")
-        self.emit(
-            wire.TaskStarted(
-                at_us,
-                self.source,
-                task_id,
-                attempt,
-                name,
-                worker,
-                plain_queue or self.publishing.queue_in(delivery),
-                shown,
-                sealed,
-                published_us,
-                parent if parent and parent != task_id else "",
-                get("root_id") or "",
-                get("group") or "",
-                bool(delivery.get("redelivered")),
-                self.release,
-                instant_us(eta) if eta else 0,
-                self.recorder.pid(),
-            )
-        )
-        run.started_ns = _now_ns()
-        if interrupted is not None:
-            raise interrupted
-
     def postrun(self, task_id: Any = None, retval: Any = None, state: Any = None, **_: Any) -> None:
         """The attempt is over. Failures and retries were reported by their own signals."""
         try:
-            self._ended(task_id, retval, state)
+            run: Run | None = self.running.pop(task_id, None)
+            if run is None:
+                return
+            if state == "SUCCESS":
+                self.emit(
+                    wire.TaskSucceeded(
+                        _clock_ns() // 1_000,
+                        self.source,
+                        task_id,
+                        run.attempt,
+                        (_now_ns() - run.started_ns) // 1_000,
+                        capture.result(retval, self.arguments.hidden_in(run.name))
+                        if self.shows_results
+                        else b"",
+                        run.name,
+                        run.worker,
+                    )
+                )
+            elif state not in ("FAILURE", "RETRY"):
+                self._ended_oddly(task_id, run, state, retval)
         except Exception as error:
             if not absorbs(error, f"{__name__}.postrun", self.running):
                 raise
-
-    def _ended(self, task_id: Any, retval: Any, state: Any) -> None:
-        run: Run | None = self.running.pop(task_id, None)
-        if run is None:
-            return
-        if state == "SUCCESS":
-            self.emit(
-                wire.TaskSucceeded(
-                    _clock_ns() // 1_000,
-                    self.source,
-                    task_id,
-                    run.attempt,
-                    (_now_ns() - run.started_ns) // 1_000,
-                    capture.result(retval, self.arguments.hidden_in(run.name))
-                    if self.shows_results
-                    else b"",
-                    run.name,
-                    run.worker,
-                )
-            )
-        elif state not in ("FAILURE", "RETRY"):
-            self._ended_oddly(task_id, run, state, retval)
 
     def _ended_oddly(self, task_id: str, run: Run, state: Any, retval: Any) -> None:
         """Ignore, Reject, or no state at all: then the process is being stopped, or exited."""
@@ -210,7 +208,7 @@ class TaskHooks:
         run: Run | None = self.running.get(task_id)
         name: str = run.name if run else getattr(sender, "name", "") or ""
         kind = type(exception).__name__
-        if name.startswith("celery.") or (run is None and kind == "Reject"):
+        if name.startswith("celery.") or (run is None and self._is_no_news(sender, task_id, kind)):
             return
         attempt = run.attempt if run else self.attempts.pop(task_id, 1)
         if run is None and remember(self._reported, (task_id, attempt), None):
@@ -239,21 +237,31 @@ class TaskHooks:
             )
         )
 
+    def _is_no_news(self, sender: Any, task_id: Any, kind: str) -> bool:
+        """Failures that are told already, or are of a task that another one calls by `apply`."""
+        if kind == "Reject" or (task_id, _BROKEN) in self._reported:
+            return True
+        return bool(getattr(getattr(sender, "request", None), "is_eager", False))
+
     @hook
     def broken(
         self,
         sender: Any = None,
         task_id: Any = None,
+        request: Any = None,
         exception: Any = None,
         einfo: Any = None,
         **_: Any,
     ) -> None:
-        """An error around the task, not in it: the result backend, a handler of the application."""
+        """An error around the task, not in it: the result backend, a handler of the application.
+        Newer versions signal it as a failure of the task, too."""
         run: Run | None = self.running.pop(task_id, None)
         name = getattr(sender, "name", "") or ""
-        if name.startswith("celery."):
+        headers: dict[str, Any] = request if isinstance(request, dict) else _NOTHING
+        if name.startswith("celery.") or headers.get("is_eager"):
             return
-        attempt = run.attempt if run else ((sender.request.retries or 0) + 1)
+        remember(self._reported, (task_id, _BROKEN), None)
+        attempt = run.attempt if run else ((headers.get("retries") or 0) + 1)
         self.emit(
             wire.TaskFailed(
                 time.time_ns() // 1_000,
@@ -275,9 +283,11 @@ class TaskHooks:
         self, sender: Any = None, request: Any = None, reason: Any = None, **named: Any
     ) -> None:
         """The task asked for another attempt, which is published already."""
-        if reason is None:
-            return  # the parent lost its broker: the same attempt is delivered again
         task_id: str = request.id
+        if reason is None:
+            if not getattr(sender, "acks_late", True):
+                self._stopped(sender, task_id, request)
+            return  # the parent lost its broker: the same attempt is delivered again
         run: Run | None = self.running.get(task_id)
         if run is None:
             return
@@ -299,6 +309,15 @@ class TaskHooks:
                 run.worker,
             )
         )
+
+    def _stopped(self, sender: Any, task_id: str, request: Any) -> None:
+        """In the parent, on its way to a cold shutdown. Celery calls it a retry, but the message is
+        acknowledged, and nobody runs the task again."""
+        at_us = time.time_ns() // 1_000
+        attempt = (getattr(request, "retries", 0) or 0) + 1
+        name = getattr(sender, "name", "") or ""
+        text = "The worker was stopped by force while the task ran."
+        self.emit(wire.TaskLost(at_us, self.source, task_id, attempt, text, name, self.worker))
 
 
 def _is_exiting_by_itself() -> bool:

@@ -7,6 +7,7 @@ import traceback
 from typing import Any
 
 from queuedeck_agent import capture, wire
+from queuedeck_agent.engines.capturing import captured
 from queuedeck_agent.engines.dramatiq.run import Run, attempt_of, current, eta_us, queue_of
 from queuedeck_agent.engines.dramatiq.send import SendHooks
 from queuedeck_agent.extras import Here
@@ -68,8 +69,9 @@ class TaskHooks:
         run.started = True
         self.running[run.task_id] = run
         shown = sealed = b""
+        interrupted: BaseException | None = None
         if not run.captured:
-            shown, sealed = self.sending.take(message)
+            shown, sealed, interrupted = captured(self.sending.take, message)
             run.captured = bool(shown)
         stamp = run.stamp
         self.emit(
@@ -95,6 +97,8 @@ class TaskHooks:
         )
         self._durations.append(time.time_ns() // 1_000 - at_us)
         run.started_ns = time.monotonic_ns()
+        if interrupted is not None:
+            raise interrupted
 
     def ended(self, message: Any, result: Any, exception: BaseException | None) -> None:
         """The last hook after a message: whether it will be retried is decided."""

@@ -39,6 +39,10 @@ class Arguments:
         self.wanted = agent.config.capture_args
         self._hidden: dict[type[Any], Hidden] = {}
 
+    def take(self, name: str, task: Any, queue: str, message: bytes) -> tuple[bytes, bytes]:
+        """(redacted JSON, sealed call); either may be empty."""
+        return self.show(task), self.seal(name, task, queue, message)
+
     def show(self, task: Any) -> bytes:
         """Redacted JSON."""
         if not self.wanted:

@@ -148,8 +148,8 @@ class Commands:
                 "More waits than is looked through, or the storage is another.",
             )
         return "gone", (
-            "Neither in a queue, a schedule or among the results, nor running in this consumer: it "
-            "runs elsewhere, has ended without a result, or is lost."
+            "Neither in a queue, nor in a schedule, nor among the results; this consumer does not "
+            "run it."
         )
 
     def _sent(

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import Any
 
 from queuedeck_agent import capture, wire
+from queuedeck_agent.engines.capturing import captured
 from queuedeck_agent.engines.huey import stamp as huey_stamp
 from queuedeck_agent.engines.huey.publish import PublishHooks, instant_us, name_of, running
 from queuedeck_agent.engines.huey.running import Running
@@ -111,11 +112,12 @@ class TaskHooks:
         if mark is None:
             return
         stamp, shown, sealed = mark.stamp, b"", b""
+        interrupted: BaseException | None = None
         at_us = time.time_ns() // 1_000
         run.started = True
         if not stamp.captured:
-            shown = self.arguments.show(task)
-            sealed = self.arguments.seal(run.name, task, str(huey.name), mark.data)
+            take = (self.arguments.take, run.name, task, str(huey.name), mark.data)
+            shown, sealed, interrupted = captured(*take)
             stamp.captured = bool(shown)
             mark.data = b""
         self.emit(
@@ -141,6 +143,8 @@ class TaskHooks:
         )
         self.running.put(task.id, run.attempt, run.name)
         run.now_ns = time.monotonic_ns()
+        if interrupted is not None:
+            raise interrupted
 
     def scheduled(self, huey: Any, task: Any, run: Run) -> None:
         """Taken before its time: Huey keeps it until then. A retry with a delay comes here too."""

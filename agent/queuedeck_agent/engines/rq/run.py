@@ -11,6 +11,7 @@ from typing import Any
 
 from queuedeck_agent import capture, wire
 from queuedeck_agent.engines.rq import stamp as rq_stamp
+from queuedeck_agent.engines.rq.horse import Horse
 from queuedeck_agent.engines.rq.publish import PublishHooks, attempt_of, name_of
 from queuedeck_agent.extras import Here
 from queuedeck_agent.guard import contained
@@ -20,6 +21,9 @@ _SECOND_US = 1_000_000
 _PATIENCE_S = 60
 """RQ's parent kills a horse that is so much over its time limit."""
 _RETRY = "rq.job.Retry"
+_NO_WORD = (
+    "The job ended its process without any error. RQ keeps it as started until it is given up."
+)
 
 
 class Run:
@@ -50,6 +54,7 @@ class RunHooks:
         self.agent = publishing.agent
         self.emit = publishing.emit
         self.run: Run | None = None
+        self.horse = Horse()
         self._killed = ""
         """The job whose horse was found dead."""
         self.agent.recorder.extras.find_by(self.here)
@@ -67,6 +72,8 @@ class RunHooks:
         if stamp is None or stamp.ended:
             # Its publisher has no agent. RQ's own time of enqueueing names this run.
             published_us = rq_stamp.instant_us(job.enqueued_at) or at_us
+            if stamp is not None and published_us <= stamp.at:
+                published_us = at_us  # the id was in the queue twice: this is a run of its own
             family = (stamp.parent, stamp.root) if stamp is not None else _family_of(job)
             attempt = 1 if stamp is not None else attempt_of(job)
             stamp = rq_stamp.Stamp(published_us, attempt, False, "", *family)
@@ -76,6 +83,7 @@ class RunHooks:
         rq_stamp.put(job, stamp)
         about = (self.publishing.source_of(job.connection), job.id, stamp.n)
         self.run = Run(job, stamp.name, queue.name, worker.name, at_us, about)
+        self.horse.runs()
         self.publishing.current, self.publishing.current_id = stamp, job.id
         if now:
             self._tell_start(b"", b"")
@@ -89,6 +97,7 @@ class RunHooks:
     @contained
     def ends(self) -> None:
         """The worker is done with the job."""
+        self.horse.told()
         self.run = None
         self.publishing.current, self.publishing.current_id = None, ""
         self.publishing.release()
@@ -150,6 +159,7 @@ class RunHooks:
     @contained
     def fails(self, worker: Any, job: Any, text: str) -> None:
         """RQ is about to write down a failure: in the horse, or in the parent of a dead one."""
+        self.horse.told()
         self._tell_start_late()
         error = sys.exc_info()[1] if self.run is not None else None
         about = self._about(job)
@@ -183,6 +193,13 @@ class RunHooks:
     def horse_died(self, job: Any) -> None:
         """In the parent."""
         self._killed = job.id
+
+    @contained
+    def horse_left(self, worker: Any, job: Any) -> None:
+        """In the parent, when RQ has looked after it and is satisfied."""
+        if self.horse.left_without_a_word():
+            self.horse.told()
+            self.emit(wire.TaskLost(*self._about(job), _NO_WORD, name_of(job), worker.name))
 
     @contained
     def abandoned(self, job: Any, text: str, retries: bool) -> None:

@@ -242,6 +242,7 @@ class Steps:
             agent = agents.current()
             if agent is not None:
                 agent.recorder.lend()
+                self._will_fork(worker)
             try:
                 return original(worker, *args, **kwargs)
             finally:
@@ -253,14 +254,24 @@ class Steps:
     def _monitors(self, original: Method) -> Method:
         def monitor_work_horse(worker: Any, job: Any, *args: Any, **kwargs: Any) -> Any:
             try:
-                return original(worker, job, *args, **kwargs)
+                result = original(worker, job, *args, **kwargs)
             except SystemExit:
                 hooks = self._boot.running(worker)
                 if hooks is not None:
                     hooks.forced_to_stop(worker, job)
                 raise
+            hooks = self._boot.running(worker)
+            if hooks is not None:
+                hooks.horse_left(worker, job)
+            return result
 
         return monitor_work_horse
+
+    @contained
+    def _will_fork(self, worker: Any) -> None:
+        hooks = self._boot.running(worker)
+        if hooks is not None:
+            hooks.horse.forks()
 
     def _performs(self, original: Method) -> Method:
         def perform_job(worker: Any, job: Any, queue: Any, *args: Any, **kwargs: Any) -> Any:

@@ -2,8 +2,11 @@
 """Puts our middleware into every broker and a step around the receiver; starts the adapter."""
 
 import asyncio
+import functools
+import inspect
 import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from taskiq.abc.broker import AsyncBroker
@@ -198,7 +201,8 @@ def _told(original: Callable[..., Any]) -> Callable[..., Any]:
         token = taskiq_run.current.set(run)
         run.target, run.coroutine = target, asyncio.current_task()
         try:
-            result = await original(self, target, message, *args, **named)
+            known = _known_in_thread(target, run) if _leaves_context(self, target) else target
+            result = await original(self, known, message, *args, **named)
         except BaseException as error:
             line.tasks.broke(run, error)
             raise
@@ -208,6 +212,28 @@ def _told(original: Callable[..., Any]) -> Callable[..., Any]:
         return result
 
     return run_task
+
+
+def _leaves_context(receiver: Any, target: Any) -> bool:
+    """Whether the function will run in a thread that knows nothing of this coroutine: a sync one,
+    before taskiq 0.12. What goes to another process must stay as it is."""
+    from taskiq.receiver import receiver as module
+
+    if not hasattr(module, "_run_sync") or inspect.iscoroutinefunction(target):
+        return False
+    return isinstance(receiver.executor, (ThreadPoolExecutor, type(None)))
+
+
+def _known_in_thread(target: Callable[..., Any], run: Any) -> Callable[..., Any]:
+    @functools.wraps(target)
+    def call(*args: Any, **named: Any) -> Any:
+        token = taskiq_run.current.set(run)
+        try:
+            return target(*args, **named)
+        finally:
+            taskiq_run.current.reset(token)
+
+    return call
 
 
 def _skipped(message: Any) -> Any:

@@ -8,6 +8,7 @@ import traceback
 from typing import Any
 
 from queuedeck_agent import capture, wire
+from queuedeck_agent.engines.capturing import captured
 from queuedeck_agent.engines.taskiq import run as taskiq_run
 from queuedeck_agent.engines.taskiq.run import REQUEUES, RETRIES, Delivery, Run, number
 from queuedeck_agent.engines.taskiq.send import SendHooks
@@ -54,8 +55,9 @@ class TaskHooks:
             return run
         self.running[run.task_id] = run
         shown = sealed = b""
+        interrupted: BaseException | None = None
         if not run.captured:
-            shown, sealed = self.sending.take(message)
+            shown, sealed, interrupted = captured(self.sending.take, message)
             run.captured = bool(shown)
         stamp = run.stamp
         self.emit(
@@ -81,6 +83,8 @@ class TaskHooks:
         )
         self._durations.append(time.time_ns() // 1_000 - at_us)
         run.started_ns = time.monotonic_ns()
+        if interrupted is not None:
+            raise interrupted
         return run
 
     @contained

@@ -18,7 +18,7 @@ from queuedeck.domain.commands.queries import CommandSeen
 from queuedeck.domain.commands.service import NO_DETAILS, Order, find_task, request, task_order
 from queuedeck.domain.projects.queries import ProjectSeen
 from queuedeck.errors import Invalid, NotFound
-from queuedeck.history.records import TaskDetail
+from queuedeck.history.tasks import TaskDetail
 from queuedeck.ids import new_id
 from queuedeck_agent import wire
 

@@ -6,7 +6,7 @@ import msgspec
 from queuedeck.domain.agents.registry import AgentRegistry
 from queuedeck.domain.commands import rules
 from queuedeck.domain.commands.desk import CommandDesk
-from queuedeck.history.records import TaskFilter
+from queuedeck.history.filters import TaskFilter
 from queuedeck_agent import wire
 
 

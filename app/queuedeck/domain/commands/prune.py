@@ -13,7 +13,7 @@ from queuedeck.clock import DAY_US
 from queuedeck.db.engine import ControlDb
 from queuedeck.domain.commands.models import Command
 from queuedeck.domain.commands.queries import NO_DETAILS, details_of
-from queuedeck.history.records import Kept
+from queuedeck.history.retention import Kept
 from queuedeck_agent import wire
 
 PAYLOAD_DAYS = 7

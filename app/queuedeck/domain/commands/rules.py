@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from queuedeck.domain.agents.registry import AgentRegistry
 from queuedeck.errors import Conflict, NotSupported, QueuedeckError
-from queuedeck.history.records import FINAL_STATES, TaskDetail, TaskState
+from queuedeck.history.tasks import FINAL_STATES, TaskDetail, TaskState
 
 RETRY = "retry"
 CANCEL = "cancel"

@@ -23,7 +23,7 @@ from queuedeck.domain.commands.queries import (
 )
 from queuedeck.domain.projects.queries import ProjectSeen
 from queuedeck.errors import Conflict, NotFound, QueuedeckError
-from queuedeck.history.records import TaskDetail
+from queuedeck.history.tasks import TaskDetail
 from queuedeck.ids import new_id
 from queuedeck_agent import wire
 

@@ -7,7 +7,8 @@ import msgspec
 
 from queuedeck.domain.labels.rules import RuleInput, RuleKind, RuleSet, compiled
 from queuedeck.domain.labels.service import LabelDesk
-from queuedeck.history.records import TaskFilter, TaskSample, TaskState
+from queuedeck.history.filters import TaskFilter
+from queuedeck.history.tasks import TaskSample, TaskState
 
 LOOKED_AT = 50
 SHOWN = 8

@@ -10,7 +10,8 @@ from queuedeck.domain.operations.models import OperationTask
 from queuedeck.domain.operations.queries import OperationSeen
 from queuedeck.domain.operations.rules import Tries
 from queuedeck.domain.operations.states import TaskOutcome
-from queuedeck.history.records import FINAL_STATES, TaskFilter, TaskRow, TaskState
+from queuedeck.history.filters import TaskFilter
+from queuedeck.history.tasks import FINAL_STATES, TaskRow, TaskState
 
 RUNS_AGAIN = ("retry", "requeue")
 """Verbs after which a task has to run before one knows."""

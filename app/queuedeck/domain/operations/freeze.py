@@ -17,7 +17,7 @@ from queuedeck.domain.operations.queries import OperationSeen, seen, tally_of
 from queuedeck.domain.operations.selection import Ask, Portion, read_portion
 from queuedeck.domain.operations.service import publish, set_state
 from queuedeck.domain.operations.states import OperationState, TaskOutcome
-from queuedeck.history.records import SelectedTask
+from queuedeck.history.tasks import SelectedTask
 
 
 async def freeze_portion(desk: CommandDesk, operation: OperationSeen, slug: str) -> bool:

@@ -9,7 +9,7 @@ from queuedeck.domain.commands.desk import CommandDesk
 from queuedeck.domain.operations import rules
 from queuedeck.domain.operations.ability import Abilities
 from queuedeck.domain.operations.selection import Ask, read_portion
-from queuedeck.history.records import SelectedTask
+from queuedeck.history.tasks import SelectedTask
 
 SAMPLED = 100
 """Of each source so many sealed calls are looked at for the key that opens them."""

@@ -8,7 +8,7 @@ from sqlalchemy import delete, select
 from queuedeck.clock import DAY_US
 from queuedeck.db.engine import ControlDb
 from queuedeck.domain.operations.models import Operation, OperationTask
-from queuedeck.history.records import Kept
+from queuedeck.history.retention import Kept
 
 SLICE = 1_000
 

@@ -5,7 +5,7 @@ import msgspec
 
 from queuedeck.clock import SECOND_US
 from queuedeck.domain.accounts.permissions import Permission
-from queuedeck.history.records import FINAL_STATES, SelectedTask, TaskState
+from queuedeck.history.tasks import FINAL_STATES, SelectedTask, TaskState
 from queuedeck_agent import wire
 
 VERBS: dict[str, Permission] = {

@@ -12,7 +12,7 @@ from queuedeck.domain.operations.models import Operation, OperationTask
 from queuedeck.domain.operations.states import TaskOutcome
 from queuedeck.domain.tasks.filters import parse
 from queuedeck.errors import Invalid
-from queuedeck.history.records import SelectedTask
+from queuedeck.history.tasks import SelectedTask
 from queuedeck_agent import wire
 
 PORTION = 2_000

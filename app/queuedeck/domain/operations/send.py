@@ -20,7 +20,7 @@ from queuedeck.domain.operations.preview import SEAL_ID_CHARS
 from queuedeck.domain.operations.queries import OperationSeen
 from queuedeck.domain.operations.service import set_state
 from queuedeck.domain.operations.states import OperationState, TaskOutcome
-from queuedeck.history.records import SelectedTask
+from queuedeck.history.tasks import SelectedTask
 
 LOOK_AHEAD = 1_000
 """So many are looked at once when all of a batch were passed over."""

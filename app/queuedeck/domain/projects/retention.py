@@ -13,7 +13,7 @@ from queuedeck.domain.audit import service as audit
 from queuedeck.domain.projects.models import Project
 from queuedeck.domain.projects.queries import ProjectSeen
 from queuedeck.errors import Invalid
-from queuedeck.history.records import Kept
+from queuedeck.history.retention import Kept
 from queuedeck.history.rollups import KEPT_DAYS
 from queuedeck.keyring import Keyring
 from queuedeck.settings import MIN_RETENTION_DAYS

@@ -8,7 +8,7 @@ import msgspec
 from queuedeck.clock import DAY_US, Clock
 from queuedeck.db.engine import ControlDb
 from queuedeck.domain.projects.retention import Retention, find_retention
-from queuedeck.history.records import DayUsage
+from queuedeck.history.retention import DayUsage
 from queuedeck.history.store import History
 from queuedeck.settings import Settings
 

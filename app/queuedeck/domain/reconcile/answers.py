@@ -17,8 +17,8 @@ from queuedeck.domain.reconcile.judge import Answer, judge
 from queuedeck.domain.reconcile.processes import Processes
 from queuedeck.domain.reconcile.truth import Truths
 from queuedeck.domain.tasks.ingest import Ingest
+from queuedeck.history.batches import Batch
 from queuedeck.history.facts import TaskChecked, Verdict
-from queuedeck.history.records import Batch
 from queuedeck.history.suspects import OpenTask
 
 _NO_ANSWER = "The agent that was asked did not answer."

@@ -8,8 +8,8 @@ import msgspec
 from queuedeck.clock import MINUTE_US
 from queuedeck.domain.reconcile.processes import Holders
 from queuedeck.history.facts import Verdict
-from queuedeck.history.records import TaskState
 from queuedeck.history.suspects import OpenTask
+from queuedeck.history.tasks import TaskState
 
 LONG_US = 60 * MINUTE_US
 """A run longer than this is asked about, where it is not known how long others ran."""

@@ -12,8 +12,8 @@ from typing import cast
 import msgspec
 
 from queuedeck.errors import Invalid
+from queuedeck.history.batches import Batch, Poison
 from queuedeck.history.labels import Labels
-from queuedeck.history.records import Batch, Poison
 from queuedeck_agent import wire
 
 MAX_NUMBER = 1 << 60

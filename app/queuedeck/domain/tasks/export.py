@@ -7,8 +7,9 @@ import msgspec
 
 from queuedeck.domain.tables import csv_rows
 from queuedeck.domain.tasks.filters import to_text
-from queuedeck.history.records import TaskFilter, TaskPage, TaskRow
+from queuedeck.history.filters import TaskFilter
 from queuedeck.history.store import History
+from queuedeck.history.tasks import TaskPage, TaskRow
 
 MOST_TASKS = 10_000
 """The newest so many are written. Who wants more narrows the filter, or pages through the API."""

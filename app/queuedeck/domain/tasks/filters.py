@@ -14,8 +14,9 @@ import msgspec
 
 from queuedeck.domain.tasks import amounts, moments
 from queuedeck.domain.tasks.reader import FilterInvalid, Reader, Term, Value, quoted
+from queuedeck.history.filters import PathTerm, TaskFilter
 from queuedeck.history.ranges import Between, Period
-from queuedeck.history.records import PathTerm, TaskFilter, TaskState
+from queuedeck.history.tasks import TaskState
 
 ENGINES = ("celery", "rq", "dramatiq", "huey", "arq", "taskiq")
 MAX_CHARS = 4_000

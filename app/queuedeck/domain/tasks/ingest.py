@@ -15,8 +15,8 @@ from queuedeck.clock import Clock, now_us
 from queuedeck.domain.tasks.decode import batch_of
 from queuedeck.domain.tasks.health import StoreHealth
 from queuedeck.errors import Conflict, Invalid, QueuedeckError, Unavailable
+from queuedeck.history.batches import Batch, Recorded
 from queuedeck.history.labels import Labels
-from queuedeck.history.records import Batch, Recorded
 from queuedeck.history.store import History
 from queuedeck.live import Live
 from queuedeck_agent import wire

@@ -17,7 +17,7 @@ from queuedeck.domain.tasks.filters import (
     parse,
 )
 from queuedeck.domain.tasks.reader import FilterInvalid, quoted
-from queuedeck.history.records import TaskFilter
+from queuedeck.history.filters import TaskFilter
 from queuedeck.history.store import History
 
 MOST = 12

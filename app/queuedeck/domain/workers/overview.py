@@ -10,8 +10,9 @@ from queuedeck.domain.agents.registry import AgentRegistry, AgentSeen
 from queuedeck.domain.commands.models import Command
 from queuedeck.domain.commands.queries import CommandSeen, CommandState, seen, visible
 from queuedeck.errors import NotFound
-from queuedeck.history.records import TaskFilter, TaskRow, TaskState
+from queuedeck.history.filters import TaskFilter
 from queuedeck.history.store import History
+from queuedeck.history.tasks import TaskRow, TaskState
 from queuedeck_agent import wire
 
 RUNNING_SHOWN = 200

@@ -8,6 +8,7 @@ from typing import TypeVar
 import asyncpg
 
 from queuedeck.clock import Clock, now_us
+from queuedeck.history.postgres import upkeep
 from queuedeck.history.postgres.connection import PostgresDatabase
 from queuedeck.history.postgres.schema import open_writer
 from queuedeck.history.sql.database import Database
@@ -31,6 +32,9 @@ class PostgresHistory(SqlHistory):
 
     def _open_reader(self) -> Database:
         return PostgresDatabase(self._dsn, self._schema, writes=False)
+
+    async def _give_back(self) -> bool:
+        return await self._read(upkeep.drop_table)  # The writer need not wait for it.
 
     def _explained(self, error: Exception) -> Exception:
         return error  # The connection has done so.

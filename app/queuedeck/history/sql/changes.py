@@ -12,7 +12,6 @@ from functools import partial
 from queuedeck.clock import MINUTE_US
 from queuedeck.history.derive import Derived, derive
 from queuedeck.history.facts import AnyFact
-from queuedeck.history.records import FINAL_STATES, TaskState
 from queuedeck.history.sql.database import Database
 from queuedeck.history.sql.days import WINDOW_DAYS, split
 from queuedeck.history.sql.ledger import Ledger
@@ -21,6 +20,7 @@ from queuedeck.history.sql.packed import pack_parts, payload_id, payload_table, 
 from queuedeck.history.sql.packed_facts import pack_fact, pack_facts
 from queuedeck.history.sql.tasks import FLAG_CANCEL, FLAG_CONFLICT, FLAGS_KEPT, NEW, Task
 from queuedeck.history.states import is_known
+from queuedeck.history.tasks import FINAL_STATES, TaskState
 from queuedeck_agent import wire
 
 HEAD_BYTES = 180

@@ -6,11 +6,12 @@ from collections.abc import Iterable, Sequence
 import msgspec
 
 from queuedeck.history.facts import Word
+from queuedeck.history.filters import TaskFilter
 from queuedeck.history.ranges import Between
-from queuedeck.history.records import TaskFilter, TaskState
 from queuedeck.history.sql.database import Database, Dialect
 from queuedeck.history.sql.names import STATE_NUMBERS
 from queuedeck.history.sql.rows import SourceRow
+from queuedeck.history.tasks import TaskState
 
 _QUEUED = STATE_NUMBERS[TaskState.QUEUED]
 
@@ -28,6 +29,20 @@ class Clause(msgspec.Struct, frozen=True):
 
     sql: str
     values: tuple[object, ...] = ()
+
+
+class Ordered(msgspec.Struct, frozen=True):
+    """FROM and WHERE of some rows of one day, `n` of each, and how they are put in order."""
+
+    rows: Clause
+    n: str
+    newest_first: str
+
+
+def ordered(rows: Clause, n: str, below: int, floor: int) -> Ordered:
+    """Those of the rows whose `n` is from `floor`, below another."""
+    bounds = f"{rows.sql} AND {n} < ? AND {n} >= ?"
+    return Ordered(Clause(bounds, (*rows.values, below, floor)), n, f"{n} DESC")
 
 
 class Refs:
@@ -78,12 +93,14 @@ class Refs:
 
 def wanted(refs: Refs, question: TaskFilter, sources: dict[int, SourceRow]) -> list[Clause] | None:
     """The conditions on words that must hold; None when a word is one that no task has."""
+    # The plus keeps Postgres from the order of a name's or a group's own index: by `n` alone then,
+    # which all tasks have.
     columns = {
-        "t.name": (question.names, refs.matching(Word.NAME, question.names)),
+        "+t.name": (question.names, refs.matching(Word.NAME, question.names)),
         "t.queue": (question.queues, refs.matching(Word.QUEUE, question.queues)),
         "t.worker": (question.workers, refs.matching(Word.WORKER, question.workers)),
         "t.exception": (question.errors, refs.errors(question.errors)),
-        "t.failure": (question.groups, refs.groups(question.groups)),
+        "+t.failure": (question.groups, refs.groups(question.groups)),
         "t.state": (question.states, [STATE_NUMBERS[state] for state in question.states]),
     }
     asked = [(column, found) for column, (values, found) in columns.items() if values]

@@ -8,7 +8,7 @@ SQLite's planner, which Postgres is not told. All else that differs is in `Diale
 
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from queuedeck.history.sql.identity import Ext
 
@@ -40,6 +40,16 @@ class Database(Protocol):
     def close(self) -> None: ...
 
 
+class Range(NamedTuple):
+    """A range of an index."""
+
+    condition: str
+    values: tuple[object, ...]
+    oldest_first: str
+    """Behind ORDER BY: as the index has it."""
+    newest_first: str
+
+
 class Dialect(Protocol):
     """The pieces of SQL that differ, and the work that is done otherwise."""
 
@@ -52,7 +62,9 @@ class Dialect(Protocol):
     TEXTS: str
     """The same for texts."""
     PAIRS: str
-    """The same for pairs of texts, as `j.a` and `j.b`; takes two values, of `paired`."""
+    """The same for pairs of texts of a project, as `j.owner`, `j.a` and `j.b`; takes the values
+    of `paired`.
+    """
     GLOB: str
     """Behind a column: whether it fits a pattern, of `glob`."""
     UUID_BEGINS: str
@@ -63,11 +75,27 @@ class Dialect(Protocol):
     """`t.n` of a stream that is found by another index and then sorted: Postgres is kept from
     walking all of the day in the order of `n` instead.
     """
+    OF_PROJECT: str
+    """The project of a row, by an index that only this name finds: those of rollups by time, and of
+    retries by the old task. Before tables have grown their indexes look alike to Postgres, and its
+    choice stays: so questions are put in a way that leaves none.
+    """
+    ROLLED_AT: str
+    """The time of a rollup's row in a question about all that was counted in a project then."""
     WORDS_N: str
     """The column of the documents `w` that has the `n` of a task."""
 
     def listed(self, values: Iterable[int] | Iterable[str]) -> object: ...
-    def paired(self, pairs: Sequence[tuple[str, str]]) -> tuple[object, ...]: ...
+    def paired(self, project_id: int, pairs: Sequence[tuple[str, str]]) -> tuple[object, ...]: ...
+    def range_of(
+        self, columns: Sequence[str], values: Sequence[object], n: str, low: int, high: int
+    ) -> Range:
+        """The rows with these values in the order of `n`, from `low`, before `high`, by the index
+        of these columns and `n`. Postgres is told so that it has no other way: it would walk all of
+        a day in the order of `n` where it takes a value for a common one.
+        """
+        ...
+
     def glob(self, pattern: str) -> str:
         """A pattern in which only `*` is special."""
         ...
@@ -116,7 +144,7 @@ class Dialect(Protocol):
         ...
 
     def give_back(self, db: Database) -> bool:
-        """Give some free space back, outside a transaction. Says whether it did."""
+        """Give back some space of gone days, outside a transaction. Says whether it did."""
         ...
 
     def rest(self, db: Database) -> None:

@@ -6,6 +6,8 @@ a day is dropped whole. `id = day << 40 | n`: the id names its day and is the cu
 from queuedeck.history.sql.database import Database
 
 DAY_SHIFT = 40
+MOST_N = 1 << DAY_SHIFT
+"""More than any `n`."""
 WINDOW_DAYS = 3
 """New tasks are filed under today or one of the days before it, and looked for in all of these."""
 

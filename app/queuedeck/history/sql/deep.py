@@ -19,8 +19,8 @@ from queuedeck.history.facts import (
     Succeeded,
     Word,
 )
+from queuedeck.history.filters import PathTerm, TaskFilter
 from queuedeck.history.matching import Needle, document_of, holds, needle_of
-from queuedeck.history.records import PathTerm, TaskFilter
 from queuedeck.history.sql.clauses import Refs
 from queuedeck.history.sql.database import Database
 from queuedeck.history.sql.packed import NO_PARTS

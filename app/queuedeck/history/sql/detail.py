@@ -18,7 +18,6 @@ from queuedeck.history.facts import (
     Started,
     Succeeded,
 )
-from queuedeck.history.records import Attempt, TaskDetail, TaskRow, TimelineEntry
 from queuedeck.history.sql.database import Database, reading
 from queuedeck.history.sql.days import has_day, read_days, split
 from queuedeck.history.sql.identity import older_key, unpack
@@ -43,6 +42,7 @@ from queuedeck.history.states import (
     key_of,
     measured_run,
 )
+from queuedeck.history.tasks import Attempt, TaskDetail, TaskRow, TimelineEntry
 
 MOST_TIMELINE = 500
 """The newest so many events of a task are shown."""

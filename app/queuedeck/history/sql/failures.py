@@ -15,7 +15,6 @@ from queuedeck.clock import MINUTE_US
 from queuedeck.history.derive import Derived, derive
 from queuedeck.history.facts import AnyFact, Failed, Kind, Retrying, Started
 from queuedeck.history.fingerprint import Fingerprint, fingerprint
-from queuedeck.history.records import TaskState
 from queuedeck.history.rollups import KEPT_DAYS
 from queuedeck.history.sql.database import Database
 from queuedeck.history.sql.days import DAY_SHIFT
@@ -28,6 +27,7 @@ from queuedeck.history.states import (
     is_known,
     key_of,
 )
+from queuedeck.history.tasks import TaskState
 
 MAX_GROUPS = 2_000
 """So many failure groups of a project are told apart; what is new beyond these is one group."""

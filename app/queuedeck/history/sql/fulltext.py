@@ -13,7 +13,6 @@ import msgspec
 
 from queuedeck.clock import MINUTE_US
 from queuedeck.history.facts import Part, Published
-from queuedeck.history.records import FINAL_STATES
 from queuedeck.history.sql.database import Database
 from queuedeck.history.sql.days import read_days, split
 from queuedeck.history.sql.deep import COUNTED, Found, make_document
@@ -21,6 +20,7 @@ from queuedeck.history.sql.names import STATES
 from queuedeck.history.sql.packed_facts import unpack_facts
 from queuedeck.history.sql.rows import Words, call_fact, columns, read_payloads
 from queuedeck.history.states import Facts
+from queuedeck.history.tasks import FINAL_STATES
 
 TABLES = """
 CREATE TABLE word_index (day INTEGER PRIMARY KEY, upto INTEGER NOT NULL) STRICT;

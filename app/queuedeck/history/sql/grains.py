@@ -74,7 +74,21 @@ CREATE TABLE summed_until (
   PRIMARY KEY (project, minutes)) STRICT, WITHOUT ROWID;
 """
 
-TABLES = _tables(GRAINS) + _SUMMED_UNTIL
+Key = tuple[int, int, int, int, int]
+"""(subject, outcome, source, queue, release): what tells the rows of one time apart."""
+NONE_YET: Key = (-9, 0, 0, 0, 0)
+"""Before every key."""
+
+SUMMED_KEY = f"""
+-- Of the finer rows that begin at `until`: up to which key they are in the sums too.
+ALTER TABLE summed_until ADD COLUMN subject INTEGER NOT NULL DEFAULT {NONE_YET[0]};
+ALTER TABLE summed_until ADD COLUMN outcome INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE summed_until ADD COLUMN source INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE summed_until ADD COLUMN queue INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE summed_until ADD COLUMN release INTEGER NOT NULL DEFAULT 0;
+"""
+
+TABLES = _tables(GRAINS) + _SUMMED_UNTIL + SUMMED_KEY
 
 SUMMED_STEP = f"""
 {_tables([grain for grain in SUMMED if grain.minutes != DAY_MINUTES])}{_SUMMED_UNTIL}
@@ -101,11 +115,14 @@ def pieces(
     which the finest is one that events are added to and both bounds are multiples. They must be
     read at the same moment: the newest row of a summed grain may still be growing.
     """
-    until = dict(
-        db.execute(
-            "SELECT minutes, until FROM summed_until WHERE project = ?", (project_id,)
-        ).fetchall()
+    rows = db.execute(
+        "SELECT minutes, until, subject FROM summed_until WHERE project = ?", (project_id,)
     )
+    until = {
+        # While a time is added in several steps, the row it is added to is not read.
+        minutes: reached if subject == NONE_YET[0] else reached // minutes * minutes
+        for minutes, reached, subject in rows
+    }
     return list(_cover(grains[::-1], low, high, until))
 
 
@@ -114,14 +131,28 @@ def _cover(grains: Sequence[Grain], low: int, high: int, until: dict[int, int]) 
     if low >= high:
         return
     grain, *finer = grains
-    end = min(high, until.get(grain.minutes, 0)) if grain.is_summed else high
-    first = -(-low // grain.minutes)
-    if first * grain.minutes >= end:
+    first, last, end = -(-low // grain.minutes), high // grain.minutes, high
+    if grain.is_summed and (reached := until.get(grain.minutes, 0)) <= high:
+        last, end = -(-reached // grain.minutes), reached  # The newest row holds no more yet.
+    if first >= last:
         yield from _cover(finer, low, high, until)
         return
     yield from _cover(finer, low, first * grain.minutes, until)
-    yield Piece(grain, first, -(-end // grain.minutes))
-    yield from _cover(finer, end, high, until)
+    yield Piece(grain, first, last)
+    yield from _cover(finer, min(end, last * grain.minutes), high, until)
+
+
+class Place(NamedTuple):
+    """How far the finer rows of a grain are in its sums."""
+
+    until: int
+    """The first minute of which not all rows are."""
+    key: Key = NONE_YET
+    """Up to this one those of that minute are."""
+
+    def end(self, finer: Grain) -> int:
+        """The first minute of which no row is."""
+        return self.until if self.key == NONE_YET else self.until + finer.minutes
 
 
 class Reached:
@@ -129,29 +160,32 @@ class Reached:
 
     def __init__(self, db: Database) -> None:
         self._db = db
-        self._until: dict[tuple[int, int], int] = {}
+        self._places: dict[tuple[int, int], Place] = {}
 
-    def get(self, project: int, grain: Grain) -> int:
-        """The first minute that the grain's rows do not hold."""
+    def get(self, project: int, grain: Grain) -> Place:
         key = (project, grain.minutes)
-        known = self._until.get(key)
+        known = self._places.get(key)
         if known is None:
             row = self._db.execute(
-                "SELECT until FROM summed_until WHERE project = ? AND minutes = ?", key
+                "SELECT until, subject, outcome, source, queue, release FROM summed_until"
+                " WHERE project = ? AND minutes = ?",
+                key,
             ).fetchone()
-            known = self._until[key] = row[0] if row else 0
+            known = self._places[key] = Place(row[0], tuple(row[1:])) if row else Place(0)
         return known
 
-    def set(self, project: int, grain: Grain, until: int) -> None:
+    def set(self, project: int, grain: Grain, place: Place) -> None:
         self._db.execute(
-            "INSERT INTO summed_until (project, minutes, until) VALUES (?, ?, ?)"
-            " ON CONFLICT (project, minutes) DO UPDATE SET until = excluded.until",
-            (project, grain.minutes, until),
+            "INSERT INTO summed_until (project, minutes, until, subject, outcome, source, queue,"
+            " release) VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (project, minutes) DO UPDATE"
+            " SET until = excluded.until, subject = excluded.subject, outcome = excluded.outcome,"
+            " source = excluded.source, queue = excluded.queue, release = excluded.release",
+            (project, grain.minutes, place.until, *place.key),
         )
-        self._until[project, grain.minutes] = until
+        self._places[project, grain.minutes] = place
 
     def forget(self) -> None:
-        self._until.clear()
+        self._places.clear()
 
 
 def believed(grain: Grain, now_us: int) -> tuple[int, int]:

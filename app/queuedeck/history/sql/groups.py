@@ -5,19 +5,18 @@ from collections.abc import Sequence
 
 from queuedeck.clock import MINUTE_US
 from queuedeck.history.facts import Word
-from queuedeck.history.records import (
-    Attempt,
+from queuedeck.history.failures import (
     FailureDetail,
     FailureGroup,
     FailureGroups,
     FailureOf,
     FailureOrder,
-    TaskRow,
 )
 from queuedeck.history.sql.database import Database
 from queuedeck.history.sql.days import has_day, split
 from queuedeck.history.sql.detail import find_task
 from queuedeck.history.sql.rows import Head, RowMaker, Words, columns, read_sources
+from queuedeck.history.tasks import Attempt, TaskRow
 
 RECENT_HOURS = 24
 SHOWN_HOURS = 7 * 24

@@ -7,8 +7,8 @@ from typing import cast
 
 import msgspec
 
+from queuedeck.history.batches import Batch, Poison
 from queuedeck.history.facts import TaskChecked
-from queuedeck.history.records import Batch, Poison
 from queuedeck.history.sql.database import Database
 from queuedeck_agent import wire
 

@@ -4,12 +4,13 @@
 from itertools import islice
 
 from queuedeck.errors import Invalid
-from queuedeck.history.records import TaskFilter, TaskPage
+from queuedeck.history.filters import TaskFilter
 from queuedeck.history.sql.database import Database, reading
 from queuedeck.history.sql.days import split
 from queuedeck.history.sql.rows import RowMaker, Words, read_sources
 from queuedeck.history.sql.search import plan
 from queuedeck.history.sql.walk import NEWEST, Walk
+from queuedeck.history.tasks import TaskPage
 
 MAX_LIMIT = 500
 

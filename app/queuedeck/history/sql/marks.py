@@ -8,8 +8,8 @@ from collections.abc import Sequence
 
 import msgspec
 
-from queuedeck.history.records import TaskFilter
-from queuedeck.history.sql.clauses import Clause, either, marks
+from queuedeck.history.filters import TaskFilter
+from queuedeck.history.sql.clauses import Clause, Ordered, either, marks
 from queuedeck.history.sql.database import Database
 
 MOST_VALUES = 30
@@ -34,16 +34,14 @@ class MarkStream(msgspec.Struct, frozen=True):
     table: str
     value: str
 
-    @property
-    def order(self) -> str:
-        return "x.n"
-
-    def rows_of(self, day: int) -> Clause:
+    def rows_of(self, db: Database, day: int, below: int, floor: int) -> Ordered:
+        columns, values = ("x.project", "x.value"), (self.project_id, self.value)
+        span = db.dialect.range_of(columns, values, "x.n", floor, below)
         sql = (
             f"{self.table}_{day} AS x CROSS JOIN task_{day} AS t ON t.n = x.n"
-            " WHERE x.project = ? AND x.value = ?"
+            f" WHERE {span.condition}"
         )
-        return Clause(sql, (self.project_id, self.value))
+        return Ordered(Clause(sql, span.values), "x.n", span.newest_first)
 
 
 def marks_in(question: TaskFilter) -> list[Marks]:

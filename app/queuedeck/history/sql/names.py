@@ -7,8 +7,8 @@ All of it can be dropped at any time, and is after a rollback: the tables hold t
 import msgspec
 
 from queuedeck.history.facts import Word
-from queuedeck.history.records import TaskState
 from queuedeck.history.sql.database import Database
+from queuedeck.history.tasks import TaskState
 from queuedeck_agent import wire
 
 STATE_NUMBERS = {state: number for number, state in enumerate(TaskState)}

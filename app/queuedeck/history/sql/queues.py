@@ -6,10 +6,10 @@ from typing import NamedTuple
 from queuedeck.history.facts import Kind
 from queuedeck.history.histogram import Sum
 from queuedeck.history.queues import QueueCounts, QueueSource
-from queuedeck.history.records import Spread
 from queuedeck.history.rollups import ARRIVED
 from queuedeck.history.sql.database import Database, reading
 from queuedeck.history.sql.grains import GRAINS, WRITTEN, pieces
+from queuedeck.history.trends import Spread
 
 _MINUTE, _HOUR = WRITTEN
 _HOURS = [grain for grain in GRAINS if grain.minutes >= _HOUR.minutes]
@@ -32,10 +32,11 @@ def read_queue_counts(
     db: Database, project_id: int, since_us: int, until_us: int
 ) -> list[QueueCounts]:
     """Of whole minutes; a few minutes, since every row of them is read."""
+    of, at = db.dialect.OF_PROJECT, db.dialect.ROLLED_AT
     found: dict[_Queue, _Adding] = {}
     rows = db.execute(
         f"SELECT r.source, r.queue, r.outcome, r.n, r.wait FROM {_MINUTE.table} AS r"  # noqa: S608
-        f" INDEXED BY {_MINUTE.table}_at WHERE r.project = ? AND r.at >= ? AND r.at < ?"
+        f" INDEXED BY {_MINUTE.table}_at WHERE {of} = ? AND {at} >= ? AND {at} < ?"
         " AND r.subject >= 0 AND r.source > 0",
         (project_id, since_us // _MINUTE.us, -(-until_us // _MINUTE.us)),
     )
@@ -57,14 +58,15 @@ def read_queue_names(
     db: Database, project_id: int, since_us: int, limit: int = MAX_NAMES
 ) -> list[tuple[str, str]]:
     """(source, queue) of all that were used since then, by whole hours."""
+    of, at = db.dialect.OF_PROJECT, db.dialect.ROLLED_AT
     used: set[_Queue] = set()
     since = since_us // _HOUR.us * _HOUR.minutes
     with reading(db):
         for piece in pieces(db, project_id, since, _FOR_EVER, _HOURS):
             rows = db.execute(
                 f"SELECT DISTINCT r.source, r.queue FROM {piece.grain.table} AS r"  # noqa: S608
-                f" INDEXED BY {piece.grain.table}_at WHERE r.project = ? AND r.at >= ?"
-                " AND r.at < ? AND r.subject >= 0 AND r.source > 0 LIMIT ?",
+                f" INDEXED BY {piece.grain.table}_at WHERE {of} = ? AND {at} >= ? AND {at} < ?"
+                " AND r.subject >= 0 AND r.source > 0 LIMIT ?",
                 (project_id, piece.low, piece.high, limit),
             )
             used.update(_Queue(*row) for row in rows)

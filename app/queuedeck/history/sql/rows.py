@@ -17,7 +17,6 @@ from queuedeck.history.facts import (
     Started,
 )
 from queuedeck.history.preview import args_preview
-from queuedeck.history.records import TaskRow
 from queuedeck.history.sql.database import Database
 from queuedeck.history.sql.days import DAY_SHIFT, split
 from queuedeck.history.sql.identity import unpack as unpack_id
@@ -26,6 +25,7 @@ from queuedeck.history.sql.packed_facts import unpack_facts
 from queuedeck.history.sql.said import read_progress, read_tags
 from queuedeck.history.sql.tasks import FLAG_CANCEL
 from queuedeck.history.states import Facts
+from queuedeck.history.tasks import TaskRow
 
 
 class Head(msgspec.Struct):
@@ -162,18 +162,19 @@ class RowMaker:
         self, heads: Sequence[Head], sources: dict[int, SourceRow]
     ) -> tuple[dict[tuple[str, str], str], dict[tuple[str, str], str]]:
         dialect = self._db.dialect
-        ids = dialect.paired([(sources[head.source].fingerprint, head.task_id) for head in heads])
+        pairs = [(sources[head.source].fingerprint, head.task_id) for head in heads]
+        asked = dialect.paired(self._project_id, pairs)
         old = self._db.execute(
             f"SELECT r.source, r.new, r.old FROM {dialect.PAIRS} CROSS JOIN retry AS r"  # noqa: S608
-            " ON r.project = ? AND r.source = j.a AND r.new = j.b",
-            (*ids, self._project_id),
+            " ON r.project = j.owner AND r.source = j.a AND r.new = j.b",
+            asked,
         )
         new = self._db.execute(
             f"SELECT r.source, r.old, r.new FROM {dialect.PAIRS} CROSS JOIN retry AS r"  # noqa: S608
             " INDEXED BY retry_old"
-            " ON r.project = ? AND r.source = j.a AND r.old = j.b"
+            f" ON {dialect.OF_PROJECT} = j.owner AND r.source = j.a AND r.old = j.b"
             " ORDER BY r.at_us, r.new",
-            (*ids, self._project_id),
+            asked,
         )
         return {(s, a): b for s, a, b in old}, {(s, a): b for s, a, b in new}
 

@@ -8,10 +8,10 @@ from typing import Protocol
 
 import msgspec
 
-from queuedeck.history.records import LoggedLine, Progress
 from queuedeck.history.sql.database import Database
 from queuedeck.history.sql.days import join, split
 from queuedeck.history.sql.tasks import FLAG_LOGS, FLAG_PROGRESS, FLAG_TAGS, FLAG_TRACE
+from queuedeck.history.tasks import LoggedLine, Progress
 from queuedeck_agent import wire
 
 MOST_LINES = 2_000

@@ -5,7 +5,7 @@ from itertools import islice
 
 from queuedeck.history.derive import derive
 from queuedeck.history.facts import AnyFact, Part, Succeeded
-from queuedeck.history.records import TaskFilter, TaskSample
+from queuedeck.history.filters import TaskFilter
 from queuedeck.history.sql.database import Database, reading
 from queuedeck.history.sql.packed import NO_PARTS
 from queuedeck.history.sql.packed_facts import unpack_facts
@@ -13,6 +13,7 @@ from queuedeck.history.sql.rows import Payloads, Words, call_fact, read_payloads
 from queuedeck.history.sql.search import plan
 from queuedeck.history.sql.walk import NEWEST, Walk
 from queuedeck.history.states import Facts
+from queuedeck.history.tasks import TaskSample
 
 MAX_LIMIT = 200
 

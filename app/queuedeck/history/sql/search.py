@@ -6,21 +6,23 @@ sorting; several are merged. Conditions then drop rows of the streams, and `deep
 or payloads do not fit, within a budget.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import msgspec
 
 from queuedeck.history.facts import Word
+from queuedeck.history.filters import TaskFilter
 from queuedeck.history.matching import Needle, needle_of
 from queuedeck.history.ranges import Between
-from queuedeck.history.records import TaskFilter, TaskState
 from queuedeck.history.sql.clauses import (
     Clause,
+    Ordered,
     Refs,
     any_of,
     either,
     labelled,
     measured,
+    ordered,
     resolved,
     rooted,
     unwanted,
@@ -35,27 +37,52 @@ from queuedeck.history.sql.marks import conditions as mark_conditions
 from queuedeck.history.sql.marks import streams as mark_streams
 from queuedeck.history.sql.names import STATE_NUMBERS
 from queuedeck.history.sql.rows import SourceRow
+from queuedeck.history.tasks import TaskState
 
 MOST_STREAMS = 30
 """More names than this are cheaper found by walking the project."""
 
 
 class Stream(msgspec.Struct, frozen=True):
-    """An index of a day's tasks (by the end of its name), the range of it that is walked, and a
+    """An index of a day's tasks (by the end of its name): its rows with these values, in the order
+    of `n`; `only` repeats the condition of a partial index, and all values that come with it. And a
     condition that only this stream needs.
     """
 
     index: str
-    range: Clause
+    columns: tuple[str, ...] = ()
+    values: tuple[object, ...] = ()
+    only: Clause | None = None
     also: Clause | None = None
-    order: str = "t.n"
+    above: int = 0
+    """Only rows with a greater `n`."""
 
-    def rows_of(self, day: int) -> Clause:
-        """FROM and WHERE of its rows in one day."""
-        index = f"task_{day}_{self.index}"
-        also = f" AND {self.also.sql}" if self.also else ""
-        values = self.range.values + (self.also.values if self.also else ())
-        return Clause(f"task_{day} AS t INDEXED BY {index} WHERE {self.range.sql}{also}", values)
+    def rows_of(self, db: Database, day: int, below: int, floor: int) -> Ordered:
+        """Its rows in one day, from `floor`, below another `n`."""
+        low = max(floor, self.above + 1)
+        span = db.dialect.range_of(self.columns, self.values, "t.n", low, below)
+        sql, values = span.condition, span.values
+        for more in (self.only, self.also):
+            if more is not None:
+                sql, values = f"{sql} AND {more.sql}", (*values, *more.values)
+        rows = Clause(f"task_{day} AS t INDEXED BY task_{day}_{self.index} WHERE {sql}", values)
+        return Ordered(rows, "t.n", span.newest_first)
+
+
+class KeyStream(msgspec.Struct, frozen=True):
+    """The tasks with keys in a range: few, and sorted."""
+
+    low: int
+    high: int
+    also: Clause
+
+    def rows_of(self, db: Database, day: int, below: int, floor: int) -> Ordered:
+        rows = Clause(
+            f"task_{day} AS t INDEXED BY task_{day}_key WHERE t.key BETWEEN ? AND ?"
+            f" AND {self.also.sql}",
+            (self.low, self.high, *self.also.values),
+        )
+        return ordered(rows, db.dialect.SORTED_N, below, floor)
 
 
 class WordStream(msgspec.Struct, frozen=True):
@@ -65,15 +92,15 @@ class WordStream(msgspec.Struct, frozen=True):
     match: str
     documents: str
     condition: str
-    order: str
+    n: str
     """The documents that match, as the database finds them: see `Dialect.words`."""
 
-    def rows_of(self, day: int) -> Clause:
+    def rows_of(self, _db: Database, day: int, below: int, floor: int) -> Ordered:
         sql = (
-            f"{self.documents} AS w CROSS JOIN task_{day} AS t ON t.n = {self.order}"
+            f"{self.documents} AS w CROSS JOIN task_{day} AS t ON t.n = {self.n}"
             f" WHERE {self.condition} AND t.project = ?"
         )
-        return Clause(sql, (self.match, self.project_id))
+        return ordered(Clause(sql, (self.match, self.project_id)), self.n, below, floor)
 
 
 class WaitStream(msgspec.Struct, frozen=True):
@@ -81,24 +108,21 @@ class WaitStream(msgspec.Struct, frozen=True):
 
     project_id: int
 
-    def rows_of(self, day: int) -> Clause:
+    def rows_of(self, db: Database, day: int, below: int, floor: int) -> Ordered:
+        span = db.dialect.range_of(("w.day",), (day,), "w.n", floor, below)
         sql = (
             f"word_wait AS w CROSS JOIN task_{day} AS t ON t.n = w.n"
-            " WHERE w.day = ? AND t.project = ?"
+            f" WHERE {span.condition} AND t.project = ?"
         )
-        return Clause(sql, (day, self.project_id))
-
-    @property
-    def order(self) -> str:
-        return "w.n"
+        return Ordered(Clause(sql, (*span.values, self.project_id)), "w.n", span.newest_first)
 
 
-AnyStream = Stream | WordStream | WaitStream | MarkStream
+AnyStream = Stream | KeyStream | WordStream | WaitStream | MarkStream
 
 
 class Search(msgspec.Struct, frozen=True, kw_only=True):
     project_id: int
-    streams: list[Stream]
+    streams: Sequence[Stream | KeyStream]
     """With no needle and none of these, nothing can match."""
     conditions: list[Clause]
     times: list[Between]
@@ -134,8 +158,8 @@ class Search(msgspec.Struct, frozen=True, kw_only=True):
         return found
 
     def _unindexed(self, indexed: Indexed) -> list[AnyStream]:
-        tail = Clause("t.n > ?", (indexed.upto,))
-        found: list[AnyStream] = [_project_stream(self.project_id, tail)]
+        tail = Stream("project", ("t.project",), (self.project_id,), above=indexed.upto)
+        found: list[AnyStream] = [tail]
         if indexed.has_waiting:
             found.append(WaitStream(self.project_id))
         return found
@@ -202,7 +226,7 @@ def _streams(
     question: TaskFilter,
     needle: Needle | None,
     sources: dict[int, SourceRow],
-) -> list[Stream]:
+) -> Sequence[Stream | KeyStream]:
     """The narrowest way in. Each stream holds all that matches, together with its fellows."""
     if question.ids:
         return _id_streams(refs.dialect, project_id, question.ids)
@@ -216,10 +240,10 @@ def _streams(
     if 0 < len(question.labels) <= MOST_STREAMS and not any("*" in one for one in question.labels):
         return [_label_stream(project_id, label) for label in dict.fromkeys(question.labels)]
     if question.marked == ("yes",):
-        return [Stream("mark", Clause("t.project = ? AND t.mark > 0", (project_id,)))]
+        return [Stream("mark", ("t.project",), (project_id,), Clause("t.mark > 0"))]
     names = refs.matching(Word.NAME, question.names)
     if names and len(names) <= MOST_STREAMS:
-        return [Stream("name", Clause("t.name = ?", (name,))) for name in names]
+        return [_name_stream(name) for name in names]
     if question.states and TaskState.SUCCEEDED not in question.states:
         return [_state_stream(project_id, STATE_NUMBERS[state]) for state in question.states]
     if question.errors and not question.states:
@@ -237,15 +261,13 @@ def _id_streams(dialect: Dialect, project_id: int, ids: Iterable[str]) -> list[S
         key, ext = dialect.pack_id(task_id)
         # The plus keeps Postgres from the index of the project, before it has counted the keys.
         mine = Clause("+t.project = ? AND t.ext = ?", (project_id, ext))
-        streams += [
-            Stream("key", Clause("t.key = ?", (one,)), mine) for one in (key, older_key(key))
-        ]
+        streams += [Stream("key", ("t.key",), (one,), also=mine) for one in (key, older_key(key))]
     return streams
 
 
 def _text_streams(
     refs: Refs, project_id: int, text: str, sources: dict[int, SourceRow]
-) -> list[Stream]:
+) -> list[Stream | KeyStream]:
     """Part of a name, or the beginning of an id: of a UUID from four digits on, of others any."""
     names = refs.containing(Word.NAME, text)
     uuid = _uuid_begins(refs.dialect, project_id, text)
@@ -255,13 +277,11 @@ def _text_streams(
     if len(names) > MOST_STREAMS:
         ways = [any_of("t.name", names), other, *([uuid] if keys else [])]
         return [_project_stream(project_id, either(ways))]
-    streams = [Stream("name", Clause("t.name = ?", (name,))) for name in names]
+    streams: list[Stream | KeyStream] = [_name_stream(name) for name in names]
     if keys is not None:
         low, high = keys
         for bounds in ((low, high), (older_key(high), older_key(low))):
-            streams.append(
-                Stream("key", Clause("t.key BETWEEN ? AND ?", bounds), uuid, refs.dialect.SORTED_N)
-            )
+            streams.append(KeyStream(*bounds, uuid))
     if has_text_ids:
         streams.append(_project_stream(project_id, other))
     return streams
@@ -278,24 +298,22 @@ def _text_begins(dialect: Dialect, project_id: int, text: str) -> Clause:
 
 
 def _project_stream(project_id: int, also: Clause | None = None) -> Stream:
-    return Stream("project", Clause("t.project = ?", (project_id,)), also)
+    return Stream("project", ("t.project",), (project_id,), also=also)
+
+
+def _name_stream(name: int) -> Stream:
+    return Stream("name", ("t.name",), (name,))
 
 
 def _failure_stream(group: int) -> Stream:
-    return Stream("failure", Clause("t.failure = ? AND t.failure > 0", (group,)))
+    return Stream("failure", ("t.failure",), (group,), Clause("t.failure > 0"))
 
 
 def _label_stream(project_id: int, label: str) -> Stream:
-    # SQLite takes a partial index only for a query that repeats its condition.
-    return Stream(
-        "label",
-        Clause("t.project = ? AND t.label = ? AND t.label <> ''", (project_id, label)),
-    )
+    same = "t.project = ? AND t.label = ? AND t.label <> ''"
+    return Stream("label", only=Clause(same, (project_id, label)))
 
 
 def _state_stream(project_id: int, state: int) -> Stream:
-    # SQLite takes a partial index only for a query that repeats its condition.
-    return Stream(
-        "state",
-        Clause("t.project = ? AND t.state = ? AND t.state <> 4", (project_id, state)),
-    )
+    same = "t.project = ? AND t.state = ? AND t.state <> 4"
+    return Stream("state", only=Clause(same, (project_id, state)))

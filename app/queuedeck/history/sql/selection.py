@@ -6,7 +6,7 @@ from itertools import islice
 
 from queuedeck.history.derive import derive
 from queuedeck.history.facts import Part
-from queuedeck.history.records import SelectedTask, Selection, TaskFilter
+from queuedeck.history.filters import TaskFilter
 from queuedeck.history.sql.database import Database, reading
 from queuedeck.history.sql.days import DAY_SHIFT, has_day, split
 from queuedeck.history.sql.listing import format_cursor, parse_cursor
@@ -23,6 +23,7 @@ from queuedeck.history.sql.rows import (
 )
 from queuedeck.history.sql.search import plan
 from queuedeck.history.sql.walk import NEWEST, Walk
+from queuedeck.history.tasks import SelectedTask, Selection
 
 MAX_LIMIT = 5_000
 
@@ -133,11 +134,12 @@ def _selected(
 def _retried(
     db: Database, project_id: int, heads: Sequence[Head], sources: dict[int, SourceRow]
 ) -> dict[tuple[str, str], str]:
-    ids = db.dialect.paired([(sources[head.source].fingerprint, head.task_id) for head in heads])
+    pairs = [(sources[head.source].fingerprint, head.task_id) for head in heads]
     rows = db.execute(
         f"SELECT r.source, r.old, r.new FROM {db.dialect.PAIRS} CROSS JOIN retry AS r"  # noqa: S608
-        " INDEXED BY retry_old ON r.project = ? AND r.source = j.a AND r.old = j.b"
+        f" INDEXED BY retry_old ON {db.dialect.OF_PROJECT} = j.owner"
+        " AND r.source = j.a AND r.old = j.b"
         " ORDER BY r.at_us, r.new",
-        (*ids, project_id),
+        db.dialect.paired(project_id, pairs),
     )
     return {(source, old): new for source, old, new in rows}

@@ -12,29 +12,11 @@ from typing import Concatenate, ParamSpec, TypeVar
 
 from queuedeck.clock import Clock
 from queuedeck.errors import Unavailable
+from queuedeck.history.batches import Batch, Recorded
+from queuedeck.history.failures import FailureDetail, FailureGroups, FailureOf, FailureOrder
+from queuedeck.history.filters import TaskFilter
 from queuedeck.history.queues import QueueCounts, QueueHour, QueueSource
-from queuedeck.history.records import (
-    Batch,
-    DayUsage,
-    FailureDetail,
-    FailureGroups,
-    FailureOf,
-    FailureOrder,
-    Kept,
-    Recorded,
-    SelectedTask,
-    Selection,
-    TaskDetail,
-    TaskFilter,
-    TaskOrder,
-    TaskPage,
-    TaskSample,
-    TaskState,
-    TaskTrends,
-    Totals,
-    Trend,
-    TrendFilter,
-)
+from queuedeck.history.retention import DayUsage, Kept
 from queuedeck.history.sql import (
     depths,
     detail,
@@ -57,6 +39,16 @@ from queuedeck.history.sql.rows import Words
 from queuedeck.history.sql.writer import Writer
 from queuedeck.history.surveys import Facets, Histogram
 from queuedeck.history.suspects import OpenTasks
+from queuedeck.history.tasks import (
+    SelectedTask,
+    Selection,
+    TaskDetail,
+    TaskPage,
+    TaskSample,
+    TaskState,
+)
+from queuedeck.history.totals import Totals
+from queuedeck.history.trends import TaskOrder, TaskTrends, Trend, TrendFilter
 
 READERS = 3
 
@@ -89,6 +81,10 @@ class SqlHistory(ABC):
     def _explained(self, error: Exception) -> Exception:
         """What to raise for an error of the driver: `Unavailable`, unless the mistake is ours."""
 
+    async def _give_back(self) -> bool:
+        """Give back a piece of the space that days took which are gone. Says whether it did."""
+        return await self._write(Writer.give_back)
+
     async def open(self) -> None:
         self._writer = await self._on(self._writing, self._open)
 
@@ -111,7 +107,7 @@ class SqlHistory(ABC):
         await self._write(Writer.request_cancels, project_id, keys)
 
     async def tidy(self, keep_days: int, max_bytes: int = 0) -> bool:
-        return await self._write(Writer.tidy, keep_days, max_bytes)
+        return await self._write(Writer.tidy, keep_days, max_bytes) or await self._give_back()
 
     async def thin(self, kept: Kept) -> bool:
         return await self._write(Writer.thin, kept)

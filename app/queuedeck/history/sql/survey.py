@@ -9,7 +9,7 @@ from itertools import islice
 
 import msgspec
 
-from queuedeck.history.records import TaskFilter, TaskState
+from queuedeck.history.filters import TaskFilter
 from queuedeck.history.sql.database import Database, reading
 from queuedeck.history.sql.deep import Found
 from queuedeck.history.sql.names import STATES
@@ -18,6 +18,7 @@ from queuedeck.history.sql.said import read_tags
 from queuedeck.history.sql.search import plan
 from queuedeck.history.sql.walk import NEWEST, Budget, Walk
 from queuedeck.history.surveys import FacetCounts, Facets, Histogram, HistogramBar
+from queuedeck.history.tasks import TaskState
 
 MOST_MATCHES = 10_000
 SURVEY_S = 0.1

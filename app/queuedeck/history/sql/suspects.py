@@ -9,7 +9,6 @@ import msgspec
 
 from queuedeck.history.derive import Derived, derive
 from queuedeck.history.facts import Checked, Received, Retrying, Started, Verdict
-from queuedeck.history.records import FINAL_STATES, TaskState
 from queuedeck.history.sql.database import Database, reading
 from queuedeck.history.sql.days import read_days, split
 from queuedeck.history.sql.names import STATE_NUMBERS
@@ -24,6 +23,7 @@ from queuedeck.history.states import (
     newest_start,
 )
 from queuedeck.history.suspects import OpenTask, OpenTasks
+from queuedeck.history.tasks import FINAL_STATES, TaskState
 from queuedeck_agent import wire
 
 MOST_STARTS = 50

@@ -19,6 +19,7 @@ CREATE TABLE open_task (
   id INTEGER PRIMARY KEY, key INTEGER NOT NULL, until_day INTEGER) STRICT;
 CREATE INDEX open_task_key ON open_task (key);
 """
+_UNTIL = "CREATE INDEX open_task_until ON open_task (until_day) WHERE until_day IS NOT NULL;"
 
 TABLES = """
 CREATE TABLE word (
@@ -60,11 +61,11 @@ CREATE TABLE event_count (
   quarantined INTEGER NOT NULL, newest_us INTEGER) STRICT;
 """
 
-NEW_TABLES = DAYS + ledger.TABLES + fulltext.TABLES
+NEW_TABLES = DAYS + _UNTIL + ledger.TABLES + fulltext.TABLES
 """What layout 1 did not have."""
 ALL_TABLES = NEW_TABLES + TABLES
 
-STEPS = (grains.SUMMED_STEP,)
+STEPS = (grains.SUMMED_STEP, grains.SUMMED_KEY + _UNTIL)
 """What each layout after the first with day tables has and the one before it had not: statements
 that bring its data along, in the transaction that changes the layout's number. Only ever appended.
 """

@@ -8,10 +8,10 @@ and one whose tasks take no more than their heads has no payloads. So it goes on
 
 from collections.abc import Sequence
 
-from queuedeck.history.records import Kept
+from queuedeck.history.retention import Kept
 from queuedeck.history.sql.changes import HEAD_BYTES
 from queuedeck.history.sql.database import Database
-from queuedeck.history.sql.days import DAY_SHIFT
+from queuedeck.history.sql.days import DAY_SHIFT, MOST_N
 from queuedeck.history.sql.packed import PAYLOAD_BITS
 from queuedeck.history.sql.upkeep import uncount
 
@@ -26,6 +26,10 @@ class Thinning:
         self._db = db
         self._reached: dict[tuple[int, int], int] = {}
         """(day, project) -> the `n` up to which payloads are gone."""
+        self._dropped: dict[tuple[int, int], int] = {}
+        """The same for tasks. On Postgres deleted rows stay in the indexes for a while: a search
+        from the beginning would meet all of them, in each step.
+        """
 
     def step(self, kept: Kept, today: int) -> bool:
         """Take away a piece of what the project no longer keeps. Says whether there was one."""
@@ -43,6 +47,7 @@ class Thinning:
     def forget(self) -> None:
         """After a rollback."""
         self._reached.clear()
+        self._dropped.clear()
 
     def _due(self, project: int, first_kept: int, condition: str) -> int | None:
         """The oldest day before the first that is kept. In days that are searched by id tasks
@@ -55,10 +60,13 @@ class Thinning:
         ).fetchone()[0]
 
     def _drop_tasks(self, day: int, project: int) -> None:
-        found = self._some(day, project, 0)
+        place = (day, project)
+        found = self._some(day, project, self._dropped.get(place, 0))
         if not found:
+            self._dropped.pop(place, None)
             self._db.execute("DELETE FROM usage WHERE day = ? AND project = ?", (day, project))
             return
+        self._dropped[place] = found[-1]
         self._drop_payloads_of(day, found)
         self._drop_extras_of(day, ("tag", "trace"), _runs(found))
         table, some = f"task_{day}", self._db.dialect.NUMBERS
@@ -100,9 +108,11 @@ class Thinning:
 
     def _some(self, day: int, project: int, low: int) -> list[int]:
         """The next tasks of the project, in the order of their `n`."""
+        span = self._db.dialect.range_of(("project",), (project,), "n", low + 1, MOST_N)
         rows = self._db.execute(
-            f"SELECT n FROM task_{day} WHERE project = ? AND n > ? ORDER BY n LIMIT {THIN_TASKS}",  # noqa: S608
-            (project, low),
+            f"SELECT n FROM task_{day} WHERE {span.condition}"  # noqa: S608
+            f" ORDER BY {span.oldest_first} LIMIT {THIN_TASKS}",
+            span.values,
         )
         return [row[0] for row in rows]
 

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: AGPL-3.0-only
 """The counters of a project. The writer keeps them, in the events' transaction."""
 
-from queuedeck.history.records import DayUsage, Totals
+from queuedeck.history.retention import DayUsage
 from queuedeck.history.sql.database import Database, reading
 from queuedeck.history.sql.names import STATES
+from queuedeck.history.totals import Totals
 
 
 def read_totals(db: Database, project_id: int) -> Totals:

@@ -13,7 +13,11 @@ from queuedeck.clock import MINUTE_US
 from queuedeck.errors import Invalid
 from queuedeck.history.facts import Kind, Word
 from queuedeck.history.histogram import Sum
-from queuedeck.history.records import (
+from queuedeck.history.rollups import ARRIVED
+from queuedeck.history.sql.books import EVERYTHING, OTHER
+from queuedeck.history.sql.database import Database, reading
+from queuedeck.history.sql.grains import GRAINS, Piece, pieces
+from queuedeck.history.trends import (
     Counts,
     Spread,
     TaskOrder,
@@ -22,10 +26,6 @@ from queuedeck.history.records import (
     Trend,
     TrendFilter,
 )
-from queuedeck.history.rollups import ARRIVED
-from queuedeck.history.sql.database import Database, reading
-from queuedeck.history.sql.grains import GRAINS, Piece, pieces
-from queuedeck.history.sql.rollups import EVERYTHING, OTHER
 
 MAX_POINTS = 1_500
 _SHARES = (0.5, 0.95, 0.99)

@@ -25,7 +25,13 @@ class CarryOver:
 
     def step(self, today: int) -> bool:
         """Says whether there was something to do."""
-        self._db.execute("DELETE FROM open_task WHERE until_day < ?", (today,))
+        gone = self._db.execute(
+            "DELETE FROM open_task WHERE id IN"
+            " (SELECT id FROM open_task WHERE until_day < ? LIMIT ?)",
+            (today, DROP_ROWS),
+        )
+        if gone.rowcount:
+            return True
         row = self._db.execute(
             "SELECT min(day) FROM day WHERE searched = 1 AND day <= ?", (today - WINDOW_DAYS,)
         ).fetchone()

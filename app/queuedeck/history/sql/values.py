@@ -4,7 +4,7 @@ the newest matches, with how many, then others from the dictionary. Both within 
 """
 
 from queuedeck.history.facts import Word
-from queuedeck.history.records import TaskFilter
+from queuedeck.history.filters import TaskFilter
 from queuedeck.history.sql.database import Database, reading
 from queuedeck.history.sql.rows import Words, read_sources
 from queuedeck.history.sql.survey import FACET_KEYS, Surveyor

@@ -105,14 +105,14 @@ class Walk:
         return heads, floor
 
     def _rows(self, day: int, stream: AnyStream, below: int, floor: int, limit: int) -> list[Found]:
-        source = stream.rows_of(day)
+        source = stream.rows_of(self._db, day, below, floor)
         conditions = self._conditions
         more = "".join(f" AND {clause.sql}" for clause in conditions)
         values = [value for clause in conditions for value in clause.values]
         rows = self._db.execute(
-            f"SELECT {columns(day)}{COUNTED} FROM {source.sql}{more}"  # noqa: S608
-            f" AND {stream.order} < ? AND {stream.order} >= ? ORDER BY {stream.order} DESC LIMIT ?",
-            (*source.values, *values, below, floor, limit),
+            f"SELECT {columns(day)}{COUNTED} FROM {source.rows.sql}{more}"  # noqa: S608
+            f" ORDER BY {source.newest_first} LIMIT ?",
+            (*source.rows.values, *values, limit),
         )
         return [Found(*row) for row in rows]
 
@@ -127,11 +127,11 @@ class Walk:
         return max((self._chunk_end(day, stream, below) for stream in streams), default=0)
 
     def _chunk_end(self, day: int, stream: AnyStream, below: int) -> int:
-        source = stream.rows_of(day)
+        source = stream.rows_of(self._db, day, below, 0)
         row = self._db.execute(
-            f"SELECT {stream.order} FROM {source.sql} AND {stream.order} < ?"  # noqa: S608
-            f" ORDER BY {stream.order} DESC LIMIT 1 OFFSET ?",
-            (*source.values, below, CHUNK_ROWS - 1),
+            f"SELECT {source.n} FROM {source.rows.sql}"  # noqa: S608
+            f" ORDER BY {source.newest_first} LIMIT 1 OFFSET ?",
+            (*source.rows.values, CHUNK_ROWS - 1),
         ).fetchone()
         return 0 if row is None else row[0]
 

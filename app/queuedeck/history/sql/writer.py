@@ -13,8 +13,9 @@ from functools import partial
 
 from queuedeck.clock import DAY_US, MINUTE_US, Clock
 from queuedeck.errors import NotFound
+from queuedeck.history.batches import Batch, Recorded
 from queuedeck.history.facts import Intern, fact_of, parts_of
-from queuedeck.history.records import FINAL_STATES, Batch, Kept, Recorded
+from queuedeck.history.retention import Kept
 from queuedeck.history.sql.changes import Changes
 from queuedeck.history.sql.database import Database
 from queuedeck.history.sql.days import WINDOW_DAYS, Days, has_day, split
@@ -29,6 +30,7 @@ from queuedeck.history.sql.tasks import FLAG_CANCEL, Identity, Recent, Tasks, id
 from queuedeck.history.sql.thinning import Thinning
 from queuedeck.history.sql.upkeep import CarryOver, DropDays
 from queuedeck.history.states import merge
+from queuedeck.history.tasks import FINAL_STATES
 from queuedeck_agent import wire
 
 AHEAD_US = 60 * MINUTE_US
@@ -85,6 +87,10 @@ class Writer:
             if self._drop.step(first_kept, max_bytes):
                 self._recent.forget()
                 return True
+        return False
+
+    def give_back(self) -> bool:
+        """Give back a piece of the space of days that are gone. Says whether there was any."""
         return self.db.dialect.give_back(self.db)
 
     def thin(self, kept: Kept) -> bool:

@@ -6,7 +6,7 @@ import re
 import sqlite3
 from collections.abc import Iterable, Sequence
 
-from queuedeck.history.sql.database import Database, Dialect
+from queuedeck.history.sql.database import Database, Dialect, Range
 from queuedeck.history.sql.identity import Ext, pack
 from queuedeck.history.sqlite import upkeep
 
@@ -78,18 +78,26 @@ class SqliteDialect(Dialect):
     BEGIN_READING = "BEGIN"
     NUMBERS = "json_each(?) AS j"
     TEXTS = NUMBERS
-    PAIRS = "(SELECT value ->> 0 AS a, value ->> 1 AS b FROM json_each(?)) AS j"
+    PAIRS = "(SELECT ? AS owner, value ->> 0 AS a, value ->> 1 AS b FROM json_each(?)) AS j"
     GLOB = "GLOB ?"
     UUID_BEGINS = "typeof(t.ext) = 'blob' AND lower(substr(hex(t.ext), 1, ?)) = ?"
     TEXT_BEGINS = "typeof(t.ext) = 'text' AND substr(t.ext, 1, ?) = ?"
     SORTED_N = "t.n"
+    OF_PROJECT = "project"
+    ROLLED_AT = "at"
     WORDS_N = "w.rowid"
 
     def listed(self, values: Iterable[int] | Iterable[str]) -> str:
         return json.dumps(list(values))
 
-    def paired(self, pairs: Sequence[tuple[str, str]]) -> tuple[str]:
-        return (json.dumps(pairs),)
+    def paired(self, project_id: int, pairs: Sequence[tuple[str, str]]) -> tuple[int, str]:
+        return project_id, json.dumps(pairs)
+
+    def range_of(
+        self, columns: Sequence[str], values: Sequence[object], n: str, low: int, high: int
+    ) -> Range:
+        same = "".join(f"{one} = ? AND " for one in columns)
+        return Range(f"{same}{n} >= ? AND {n} < ?", (*values, low, high), n, f"{n} DESC")
 
     def glob(self, pattern: str) -> str:
         """GLOB knows `?` and `[` too."""

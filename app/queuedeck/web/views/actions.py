@@ -8,7 +8,7 @@ from queuedeck.domain.agents.registry import AgentRegistry
 from queuedeck.domain.commands import rules
 from queuedeck.domain.commands.later import EXAMPLES
 from queuedeck.errors import QueuedeckError
-from queuedeck.history.records import FINAL_STATES, TaskDetail, TaskState
+from queuedeck.history.tasks import FINAL_STATES, TaskDetail, TaskState
 from queuedeck.web import urls
 from queuedeck.web.views.commands import CommandView
 from queuedeck.web.views.words import engine_tag

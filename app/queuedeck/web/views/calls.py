@@ -13,7 +13,7 @@ from queuedeck.domain.commands.entered import (
 from queuedeck.domain.commands.known import KnownSource
 from queuedeck.domain.commands.later import EXAMPLES, delay_of
 from queuedeck.errors import Invalid
-from queuedeck.history.records import TaskDetail
+from queuedeck.history.tasks import TaskDetail
 from queuedeck.ids import new_id
 from queuedeck.web import urls
 from queuedeck.web.format import duration

@@ -5,7 +5,7 @@ import msgspec
 
 from queuedeck.clock import SECOND_US
 from queuedeck.domain.agents.registry import AgentSeen
-from queuedeck.history.records import TaskRow
+from queuedeck.history.tasks import TaskRow
 from queuedeck.web.format import Moment, duration, moment_clock, plural
 from queuedeck.web.views.words import engine_tag
 

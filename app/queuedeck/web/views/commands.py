@@ -7,7 +7,7 @@ from typing import cast
 import msgspec
 
 from queuedeck.domain.commands.queries import CommandSeen
-from queuedeck.history.records import TaskState
+from queuedeck.history.tasks import TaskState
 from queuedeck.web import urls
 from queuedeck.web.format import Moment, ago, moment_ago
 from queuedeck.web.views.words import engine_tag

@@ -4,7 +4,8 @@
 import msgspec
 
 from queuedeck.domain.tasks.filters import to_text
-from queuedeck.history.records import Attempt, LoggedLine, Progress, TaskFilter
+from queuedeck.history.filters import TaskFilter
+from queuedeck.history.tasks import Attempt, LoggedLine, Progress
 from queuedeck.web import urls
 from queuedeck.web.format import Moment, count, moment_ago, moment_clock, plural
 

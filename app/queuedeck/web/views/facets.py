@@ -6,8 +6,9 @@ from collections.abc import Sequence
 import msgspec
 
 from queuedeck.domain.tasks.filters import field_of, terms_of, to_text
-from queuedeck.history.records import TaskFilter, TaskState
+from queuedeck.history.filters import TaskFilter
 from queuedeck.history.surveys import FacetCounts, Facets
+from queuedeck.history.tasks import TaskState
 from queuedeck.web import urls
 from queuedeck.web.format import count, plural
 from queuedeck.web.views.words import STATE_WORDS, EngineTag, engine_tag

@@ -4,7 +4,7 @@
 import msgspec
 
 from queuedeck.clock import MINUTE_US
-from queuedeck.history.records import (
+from queuedeck.history.failures import (
     FailureDetail,
     FailureGroup,
     FailureGroups,

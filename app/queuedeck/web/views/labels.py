@@ -10,7 +10,7 @@ from queuedeck.domain.labels.queries import ProjectRules
 from queuedeck.domain.labels.rules import MAX_RULES, ResultTest, RuleInput, RuleKind
 from queuedeck.domain.tasks.filters import to_text
 from queuedeck.errors import QueuedeckError
-from queuedeck.history.records import TaskFilter
+from queuedeck.history.filters import TaskFilter
 from queuedeck.web import urls
 from queuedeck.web.format import count, plural
 from queuedeck.web.views.tasklist import QueryError

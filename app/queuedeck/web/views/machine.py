@@ -3,15 +3,8 @@
 
 import msgspec
 
-from queuedeck.history.records import (
-    FINAL_STATES,
-    Attempt,
-    Counts,
-    Spread,
-    TaskDetail,
-    TaskRow,
-    TaskState,
-)
+from queuedeck.history.tasks import FINAL_STATES, Attempt, TaskDetail, TaskRow, TaskState
+from queuedeck.history.trends import Counts, Spread
 from queuedeck.web.format import Moment, duration, moment_clock
 from queuedeck.web.views.words import STATE_WORDS
 

@@ -6,7 +6,7 @@ import msgspec
 from queuedeck.domain.projects.access import Access
 from queuedeck.domain.queues.pauses import PauseSeen
 from queuedeck.domain.queues.told import PausedWorker, Word
-from queuedeck.history.records import TaskDetail
+from queuedeck.history.tasks import TaskDetail
 from queuedeck.web import urls
 from queuedeck.web.format import Moment, moment_ago, moment_minute, plural
 from queuedeck.web.views.commands import person

@@ -3,7 +3,7 @@
 
 import msgspec
 
-from queuedeck.history.records import FINAL_STATES, TaskDetail
+from queuedeck.history.tasks import FINAL_STATES, TaskDetail
 from queuedeck.web import urls
 from queuedeck.web.views.task import TaskView
 

@@ -7,7 +7,8 @@ from queuedeck.clock import MINUTE_US, SECOND_US
 from queuedeck.domain.queues.overview import QueueLine, QueueState
 from queuedeck.domain.queues.pauses import PauseSeen
 from queuedeck.domain.tasks.filters import to_text
-from queuedeck.history.records import TaskFilter, TaskState
+from queuedeck.history.filters import TaskFilter
+from queuedeck.history.tasks import TaskState
 from queuedeck.web import urls
 from queuedeck.web.format import Moment, Span, count, duration, growing, moment_ago, plural
 from queuedeck.web.views.pauses import pause_banner

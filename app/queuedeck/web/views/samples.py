@@ -4,7 +4,7 @@
 import msgspec
 
 from queuedeck.clock import MINUTE_US, SECOND_US
-from queuedeck.history.records import (
+from queuedeck.history.tasks import (
     FINAL_STATES,
     Attempt,
     TaskDetail,

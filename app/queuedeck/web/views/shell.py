@@ -3,7 +3,7 @@
 
 import msgspec
 
-from queuedeck.history.records import Totals
+from queuedeck.history.totals import Totals
 from queuedeck.web import urls
 from queuedeck.web.format import ago, count, plural
 from queuedeck.web.views.pauses import PauseBanner

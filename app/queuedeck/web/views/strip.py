@@ -4,9 +4,10 @@
 import msgspec
 
 from queuedeck.domain.tasks.filters import to_text
+from queuedeck.history.filters import TaskFilter
 from queuedeck.history.ranges import Instant, InstantKind, Period
-from queuedeck.history.records import TaskFilter, TaskState
 from queuedeck.history.surveys import Histogram, HistogramBar
+from queuedeck.history.tasks import TaskState
 from queuedeck.web import urls
 from queuedeck.web.format import Moment, count, iso, joined, moments_between, plural, utc
 from queuedeck.web.views.words import STATE_WORDS

@@ -4,15 +4,9 @@
 import msgspec
 
 from queuedeck.domain.tasks.filters import to_text
-from queuedeck.history.records import (
-    FINAL_STATES,
-    Attempt,
-    Counts,
-    TaskDetail,
-    TaskFilter,
-    TaskRow,
-    TaskState,
-)
+from queuedeck.history.filters import TaskFilter
+from queuedeck.history.tasks import FINAL_STATES, Attempt, TaskDetail, TaskRow, TaskState
+from queuedeck.history.trends import Counts
 from queuedeck.web import urls
 from queuedeck.web.format import Moment, Span, count, duration, moment_ago, moment_clock, size
 from queuedeck.web.jsontree import Node, read_args, read_value

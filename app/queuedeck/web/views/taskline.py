@@ -3,7 +3,7 @@
 
 import msgspec
 
-from queuedeck.history.records import FINAL_STATES, TaskRow, TaskState
+from queuedeck.history.tasks import FINAL_STATES, TaskRow, TaskState
 from queuedeck.web import urls
 from queuedeck.web.format import Moment, Span, duration, growing, moment_ago
 from queuedeck.web.views.extras import ProgressView, progress_view

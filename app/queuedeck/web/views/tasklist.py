@@ -5,7 +5,9 @@ import msgspec
 
 from queuedeck.domain.tasks.export import MOST_TASKS
 from queuedeck.domain.tasks.filters import to_text
-from queuedeck.history.records import TaskFilter, TaskPage, Totals
+from queuedeck.history.filters import TaskFilter
+from queuedeck.history.tasks import TaskPage
+from queuedeck.history.totals import Totals
 from queuedeck.web import urls
 from queuedeck.web.format import Moment, count, moment_minute, plural
 from queuedeck.web.views.facets import Chip, FacetsView, chips, uncounted

@@ -4,7 +4,7 @@
 import msgspec
 
 from queuedeck.clock import SECOND_US
-from queuedeck.history.records import TimelineEntry
+from queuedeck.history.tasks import TimelineEntry
 from queuedeck.web.format import Moment, duration, moment_clock
 
 _WORDS = {

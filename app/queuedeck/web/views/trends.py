@@ -6,7 +6,8 @@ import msgspec
 from queuedeck.clock import MINUTE_US
 from queuedeck.domain.tasks.filters import to_text
 from queuedeck.domain.trends.windows import Range, Window
-from queuedeck.history.records import Counts, TaskFilter, TaskOrder, TaskTrends, Trend, TrendFilter
+from queuedeck.history.filters import TaskFilter
+from queuedeck.history.trends import Counts, TaskOrder, TaskTrends, Trend, TrendFilter
 from queuedeck.web import urls
 from queuedeck.web.format import count, duration, plural
 from queuedeck.web.views.charts import Axis, Chart, Series, columns, lines, percent, shares

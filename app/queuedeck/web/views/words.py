@@ -3,7 +3,7 @@
 
 import msgspec
 
-from queuedeck.history.records import TaskState
+from queuedeck.history.tasks import TaskState
 
 STATE_WORDS = {state: state.value.capitalize() for state in TaskState}
 

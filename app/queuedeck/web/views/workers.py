@@ -11,7 +11,8 @@ from queuedeck.domain.projects.access import Access
 from queuedeck.domain.tasks.filters import to_text
 from queuedeck.domain.workers.commands import refusal_of
 from queuedeck.domain.workers.overview import CONTROL, Worker
-from queuedeck.history.records import TaskFilter, TaskRow, TaskState
+from queuedeck.history.filters import TaskFilter
+from queuedeck.history.tasks import TaskRow, TaskState
 from queuedeck.web import urls
 from queuedeck.web.format import Moment, Span, count, growing, moment_ago, plural, size
 from queuedeck.web.views.agents import SILENT_AFTER_US, clock_skew

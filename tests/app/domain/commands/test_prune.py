@@ -14,7 +14,7 @@ from queuedeck.domain.commands.entered import Entered
 from queuedeck.domain.commands.prune import PAYLOAD_DAYS, delete_commands, forget_payloads
 from queuedeck.domain.commands.queries import find_command
 from queuedeck.errors import Conflict, NotFound
-from queuedeck.history.records import Kept
+from queuedeck.history.retention import Kept
 from queuedeck_agent import wire
 
 DAY_S = DAY_US / 1_000_000

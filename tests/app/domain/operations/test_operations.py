@@ -16,7 +16,7 @@ from queuedeck.domain.commands.service import request_retry
 from queuedeck.domain.operations.queries import every_outcome, list_operations, read_groups
 from queuedeck.domain.tasks.reader import FilterInvalid
 from queuedeck.errors import Conflict, Invalid, NotFound
-from queuedeck.history.records import FailureOrder
+from queuedeck.history.failures import FailureOrder
 from queuedeck_agent import wire
 
 ANN = Actor("user", "1", "ann@shop.example", "session:1")

@@ -7,7 +7,7 @@ from tests.support.control import audited
 from queuedeck.domain.operations import prune
 from queuedeck.domain.operations.prune import delete_operations
 from queuedeck.errors import NotFound
-from queuedeck.history.records import Kept
+from queuedeck.history.retention import Kept
 
 DAY_S = 86_400
 

@@ -13,7 +13,7 @@ from queuedeck.domain.projects.retention import (
 )
 from queuedeck.domain.projects.service import create_project
 from queuedeck.errors import Invalid
-from queuedeck.history.records import Kept
+from queuedeck.history.retention import Kept
 
 SERVER_DAYS = 30
 

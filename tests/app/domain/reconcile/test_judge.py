@@ -12,8 +12,8 @@ from queuedeck.domain.reconcile.judge import Answer, judge
 from queuedeck.domain.reconcile.processes import Processes
 from queuedeck.domain.reconcile.suspects import Memory, Surroundings, is_suspicious
 from queuedeck.history.facts import Verdict
-from queuedeck.history.records import TaskState
 from queuedeck.history.suspects import OpenTask
+from queuedeck.history.tasks import TaskState
 from queuedeck_agent import wire
 
 NOW = 1_790_000_000_000_000

@@ -17,7 +17,7 @@ from tests.support.history_events import (
 
 from queuedeck.domain.tasks.decode import MAX_CHARS, MAX_NUMBER, batch_of
 from queuedeck.errors import Invalid
-from queuedeck.history.records import Poison
+from queuedeck.history.batches import Poison
 from queuedeck_agent import wire
 
 

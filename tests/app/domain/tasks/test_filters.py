@@ -17,8 +17,9 @@ from queuedeck.domain.tasks.filters import (
     to_text,
 )
 from queuedeck.domain.tasks.reader import FilterInvalid
+from queuedeck.history.filters import PathTerm, TaskFilter
 from queuedeck.history.ranges import Between, Instant, InstantKind, Period
-from queuedeck.history.records import PathTerm, TaskFilter, TaskState
+from queuedeck.history.tasks import TaskState
 
 S, M, H, DAY = 1_000_000, 60_000_000, 3_600_000_000, 86_400_000_000
 NOV_20 = 1_795_132_800_000_000

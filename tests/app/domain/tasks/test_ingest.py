@@ -22,7 +22,7 @@ from tests.support.history_events import (
 from queuedeck.domain.tasks import ingest as ingest_module
 from queuedeck.domain.tasks.ingest import ANY_TASK, Ingest
 from queuedeck.errors import Conflict, Invalid, Unavailable
-from queuedeck.history.records import TaskFilter
+from queuedeck.history.filters import TaskFilter
 from queuedeck.live import Live
 from queuedeck_agent import wire
 
