@@ -12,7 +12,7 @@ from collections.abc import Callable
 import msgspec
 
 from queuedeck_agent import loss, wire
-from queuedeck_agent.segment import HEADER_BYTES, RECORD_OVERHEAD, Damaged, Segment
+from queuedeck_agent.segment import HEADER_BYTES, Damaged, Segment, room_of
 from queuedeck_agent.store import Store
 
 FIRST_SEGMENT_BYTES = 64 << 10
@@ -142,7 +142,7 @@ class Lane:
         now = time.monotonic()
         if now < self._full_until[urgent]:
             return False
-        need = HEADER_BYTES + RECORD_OVERHEAD + payload_bytes + LOSS_ROOM_BYTES
+        need = HEADER_BYTES + room_of(payload_bytes) + LOSS_ROOM_BYTES
         relaxed, urgently, _ = self._room()
         free = relaxed if relaxed >= need or not urgent else urgently
         self._leaving, self.is_plain = self.segment, False
@@ -154,6 +154,7 @@ class Lane:
             return False
         left, self.segment = self.segment, self._allotted(segment)
         self.is_plain, self._leaving = relaxed >= need, None
+        left.leave()
         self.store.release(left)
         return True
 

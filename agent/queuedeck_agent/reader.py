@@ -22,6 +22,8 @@ log = logging.getLogger("queuedeck_agent")
 
 PATIENCE_S = 0.5
 """A record that a live writer has just committed may need a moment to be seen whole."""
+LOOK_S = 1.0
+"""How often we look for the successor of a segment that its writer did not say it has left."""
 SHIPPED_S = 1
 """Time of change of the lock file of a lane from which something was sent. A time and no content,
 since that needs no room: on a full disk, shipping is what makes room again."""
@@ -53,6 +55,7 @@ class LaneReader:
         self._doubt: tuple[int, float] = (0, 0.0)
         self._damage: dict[int, tuple[int, int, int]] = {}
         """First number of a segment -> (place, end, last number) of what cannot be read in it."""
+        self._next_look = 0.0
 
     @property
     def drained(self) -> bool:
@@ -189,6 +192,11 @@ class LaneReader:
 
     def _go_on(self, segment: Segment) -> bool:
         """Moves to the segment after this one, if the writer has."""
+        if not segment.is_left:
+            now = time.monotonic()
+            if now < self._next_look:
+                return False
+            self._next_look = now + LOOK_S
         if not self.store.has(segment.last + 1) or self._place < segment.end:
             return self._place < segment.end
         self._left.append((segment.first, segment.last))

@@ -1,12 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """One segment of a lane: a mapped file of records. Who may write or delete it is decided elsewhere.
 
-Header, 8-byte words in native order: magic | first number | commit | counters of dropped records.
-Record: length u32 | checksum u32 | number u64 | payload. The checksum is Adler-32: a CRC-32 reads
-tables of 8 KB, which between two tasks are in no cache. The commit word holds how many numbers the
-segment has used (upper half) and where the next record begins (lower half). It is stored last, by
-one aligned 8-byte move, so a record is there whole or not at all, whenever the process dies or an
-exception strikes, and another process may read behind the writer without any lock.
+Header, 8-byte words in native order: magic | first number | commit | left | counters of dropped
+records. Left is 1 once the writer has gone on to the next segment: it saves readers most looks.
+Record: length u32, checksum u32 | number u64 | payload, up to a whole word. The checksum covers the
+number, too, and is an Adler-32: a CRC-32 reads tables of 8 KB, which between two tasks are in no
+cache. All words are stored by one view, since another way of packing them would have to be fetched
+as well. The commit word holds how many numbers the segment has used (upper half) and where the next
+record begins (lower half). It is stored last, by one aligned 8-byte move, so a record is there
+whole or not at all, whenever the process dies or an exception strikes, and another process may read
+behind the writer without any lock.
 """
 
 import mmap
@@ -20,17 +23,15 @@ import msgspec
 
 MAGIC = int.from_bytes(b"QDLANE02", "little")
 HEADER_BYTES = 256
-_MAGIC, _FIRST, _COMMIT, _DROPPED = 0, 1, 2, 8
+_MAGIC, _FIRST, _COMMIT, _LEFT, _DROPPED = 0, 1, 2, 3, 8
 """Places of the header's words. Dropped-record counters run from `_DROPPED` to the header's end."""
 COUNTERS = HEADER_BYTES // 8 - _DROPPED
 LOW = 0xFFFFFFFF
 
-HEAD = struct.Struct("<IIQ")
-RECORD_OVERHEAD = HEAD.size
+RECORD_OVERHEAD = 16
 FRAMED = 5
 """What a record takes in a frame beside its payload, at most."""
-_pack_head = HEAD.pack_into
-
+_Raw = msgspec.Raw
 
 Records = Iterable[tuple[int, bytes]]
 
@@ -39,9 +40,9 @@ class Damaged(Exception):
     """The bytes are not what was written."""
 
 
-def _seed(number: int) -> int:
-    """Makes the checksum cover the number as well."""
-    return (number ^ number >> 32) & LOW
+def room_of(payload_bytes: int) -> int:
+    """What a record of that length takes in a segment."""
+    return RECORD_OVERHEAD + payload_bytes + 7 & -8
 
 
 class Segment:
@@ -52,7 +53,7 @@ class Segment:
     def __init__(self, data: mmap.mmap, writable: bool) -> None:
         self.data = data
         self.size = len(data)
-        self.words = memoryview(data)[:HEADER_BYTES].cast("Q")
+        self.words = memoryview(data)[: self.size & -8].cast("Q")
         if self.words[_MAGIC] != MAGIC:
             self.close()
             raise Damaged("not a segment, or one of another machine")
@@ -120,38 +121,49 @@ class Segment:
         """The last number used; `first - 1` when empty."""
         return self.first + (self.words[_COMMIT] >> 32) - 1
 
+    @property
+    def is_left(self) -> bool:
+        """Whether there is a segment after this one. Not told where a writer died on its way."""
+        return self.words[_LEFT] == 1
+
+    def leave(self) -> None:
+        """By the writer, when the segment after this one is there."""
+        self.words[_LEFT] = 1
+
     def append(self, payload: bytes, numbers: int = 1, reserve: int = 0) -> int:
         """Writes one record that uses so many numbers; returns its number, or 0 without room.
 
         `reserve` more bytes than `limit` may be used: what is kept free for a `Loss`.
         """
-        words = self.words
+        words, length = self.words, len(payload)
         commit = words[_COMMIT]
         start = commit & LOW
         body = start + RECORD_OVERHEAD
-        end = body + len(payload)
+        end = body + length + 7 & -8
         if end > self.limit + reserve:
             return 0
         used = (commit >> 32) + numbers
         number = self.first + used - 1
-        data = self.data
-        seed = (number ^ number >> 32) & LOW
-        _pack_head(data, start, len(payload), adler32(payload, seed), number)
-        data[body:end] = payload
+        place = start >> 3
+        words[place] = adler32(payload, number ^ number >> 32) << 32 | length
+        words[place + 1] = number
+        self.data[body : body + length] = payload
         words[_COMMIT] = used << 32 | end
         return number
 
     def read(self, start: int) -> tuple[int, bytes, int]:
         """(number, payload, where the next begins) of the record at `start`; raises `Damaged`."""
+        place, body = start >> 3, start + RECORD_OVERHEAD
         try:
-            length, check, number = HEAD.unpack_from(self.data, start)
-        except struct.error:
+            head, number = self.words[place], self.words[place + 1]
+        except IndexError:
             raise Damaged("the record's head is cut off") from None
-        body = start + RECORD_OVERHEAD
-        payload = self.data[body : body + length]
-        if not number or len(payload) != length or adler32(payload, _seed(number)) != check:
+        end = body + (head & LOW)
+        payload = self.data[body:end]
+        check = adler32(payload, number ^ number >> 32)
+        if not number or len(payload) != head & LOW or check != head >> 32:
             raise Damaged("the checksum does not fit")
-        return number, payload, body + length
+        return number, payload, end + 7 & -8
 
     def read_run(
         self, start: int, after: int, most: int, room: int
@@ -159,24 +171,25 @@ class Segment:
         """(payloads, number of the last, where the next begins, size in a frame) of the records
         from `start` with numbers above `after`: up to so many, until they fill so many bytes, or
         until a damaged one."""
-        data, end = self.data, self.end
+        data, words, end = self.data, self.words, self.end
         payloads: list[msgspec.Raw] = []
-        size = 0
+        add, size = payloads.append, 0
         while start < end and len(payloads) < most and size < room:
+            place, body = start >> 3, start + RECORD_OVERHEAD
             try:
-                length, check, number = HEAD.unpack_from(data, start)
-            except struct.error:
+                head, number = words[place], words[place + 1]
+            except IndexError:
                 break
-            body = start + RECORD_OVERHEAD
+            length = head & LOW
             payload = data[body : body + length]
-            seed = (number ^ number >> 32) & LOW
-            if not number or len(payload) != length or adler32(payload, seed) != check:
+            check = adler32(payload, number ^ number >> 32)
+            if not number or len(payload) != length or check != head >> 32:
                 break
-            start = body + length
+            start = body + length + 7 & -8
             if number > after:
                 after = number
                 size += length + FRAMED
-                payloads.append(msgspec.Raw(payload))
+                add(_Raw(payload))
         return payloads, after, start, size
 
     def records(self) -> Iterator[tuple[int, bytes]]:

@@ -119,13 +119,11 @@ class Session:
         """Frames as long as there are records and credit."""
         shipper = self._link.shipper
         while self._link.may_go_on:
-            room = self._credit - shipper.in_flight_bytes
-            if room <= 0:
+            frame = shipper.next_frame(self._credit - shipper.in_flight_bytes)
+            if frame is not None:
+                self._send(frame)
+            if frame is None or not shipper.behind:
                 return
-            frame = shipper.next_frame(room)
-            if frame is None:
-                return
-            self._send(frame)
 
     def _on_message(self, data: bytes) -> None:
         if _kind(data).kind not in _KNOWN:

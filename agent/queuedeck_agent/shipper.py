@@ -48,8 +48,8 @@ class Shipper:
         """Lanes of other families are claimed, too."""
         self._stamp = -1
         self.in_flight_bytes = 0
-        self.behind = False
-        """The newest frame was full: more waits than one frame holds."""
+        self.behind = True
+        """More may wait than was sent: the newest frame was full, or there was no room for one."""
         self.shipped = 0
         """Records put into frames."""
 
@@ -91,8 +91,11 @@ class Shipper:
         self._drop_idle_lanes(now)
 
     def next_frame(self, max_bytes: int) -> bytes | None:
-        """The next frame, at most so large, or None when nothing waits."""
+        """The next frame, at most so large, or None when nothing waits or there is no room."""
         left, room = wire.MAX_FRAME_EVENTS, min(FRAME_BYTES, max_bytes)
+        if room <= 0:
+            self.behind = True
+            return None
         parts: list[wire.LanePart] = []
         size = 0
         readers = list(self.readers.values())
@@ -152,7 +155,7 @@ class Shipper:
 
     def end(self) -> None:
         """The connection is over: another link may be able to ship what is not our family's."""
-        self._adopts = False
+        self._adopts, self.behind = False, True
         for lane, reader in list(self.readers.items()):
             if self._spool.family_of(lane) != self._spool.family:
                 reader.close()
@@ -160,6 +163,8 @@ class Shipper:
 
     def make_room(self) -> None:
         """Thins what waits when the spool is nearly full: finished successes go first."""
+        if not self.behind:
+            return  # all was sent, and thinning leaves alone what was
         if self._spool.used_bytes() < self._spool.limit * THIN_ABOVE:
             return
         for reader in self.readers.values():

@@ -39,6 +39,7 @@ class Spool:
     def __init__(self, family: str, folder: Path | None, limit: int) -> None:
         self.family = family
         self.folder = folder
+        self.lanes_folder = folder / "lanes" if folder else None
         self.limit = limit
         self.kind = "disk"
         """As in `wire.Hello.spool`."""
@@ -49,11 +50,6 @@ class Spool:
     def shared(self) -> bool:
         """Whether other processes of the family can read what this one records."""
         return self.folder is not None
-
-    @property
-    def lanes_folder(self) -> Path | None:
-        """Where the lanes are, if anywhere."""
-        return self.folder / "lanes" if self.folder else None
 
     @property
     def id(self) -> str:
@@ -86,7 +82,8 @@ class Spool:
 
     def fall_back(self, why: str) -> None:
         """From now on this process keeps its events in its own memory."""
-        self.folder, self.kind, self.limit = None, "memory", MEMORY_BYTES
+        self.folder, self.lanes_folder = None, None
+        self.kind, self.limit = "memory", MEMORY_BYTES
         self.warn(why)
 
     def forget_memory(self) -> None:

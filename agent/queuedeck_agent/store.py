@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
-from queuedeck_agent.segment import HEADER_BYTES, RECORD_OVERHEAD, Segment
+from queuedeck_agent.segment import HEADER_BYTES, Segment, room_of
 
 SUFFIX = ".seg"
 DAMAGED_SUFFIX = ".damaged"
@@ -15,7 +15,7 @@ DAMAGED_SUFFIX = ".damaged"
 
 def size_for(records: list[tuple[int, bytes]]) -> int:
     """The size of a segment that holds exactly these."""
-    return HEADER_BYTES + sum(RECORD_OVERHEAD + len(payload) for _, payload in records)
+    return HEADER_BYTES + sum(room_of(len(payload)) for _, payload in records)
 
 
 class Store(Protocol):
@@ -82,7 +82,9 @@ class DiskStore:
         segment.close()
 
     def replace(self, first: int, records: list[tuple[int, bytes]]) -> None:
-        Segment.create(self.path, size_for(records), lambda: first, records).close()
+        thinned = Segment.create(self.path, size_for(records), lambda: first, records)
+        thinned.leave()
+        thinned.close()
 
     def delete(self, first: int) -> None:
         with contextlib.suppress(OSError):
@@ -137,6 +139,7 @@ class MemoryStore:
 
     def replace(self, first: int, records: list[tuple[int, bytes]]) -> None:
         thinned = Segment.create_in_memory(size_for(records), first, records)
+        thinned.leave()
         self._segments[first] = thinned
 
     def delete(self, first: int) -> None:

@@ -6,6 +6,8 @@ import os
 import resource
 import shutil
 import subprocess
+import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -19,7 +21,7 @@ from tests.support.far_edge import FarEdge
 from queuedeck_agent import lane, loss, reader, spool, system, wire
 from queuedeck_agent.reader import LaneReader
 from queuedeck_agent.recorder import Recorder
-from queuedeck_agent.segment import HEADER_BYTES, Segment
+from queuedeck_agent.segment import HEADER_BYTES, RECORD_OVERHEAD, Segment
 from queuedeck_agent.shipper import Shipper
 from queuedeck_agent.spool import Spool, open_spool
 
@@ -87,6 +89,23 @@ def test_reader_goes_back_to_what_was_not_acknowledged(one: Recorder) -> None:
     behind.close()
 
 
+def test_reader_finds_what_follows_a_segment_whose_writer_died_before_it_told(
+    make_spool: Callable[..., Spool], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Segment, "leave", lambda _segment: None)
+    place = make_spool()
+    recorder = Recorder(place)
+    for number in range(6_000):
+        recorder.emit(started(str(number)))
+    behind = _reader(place)
+    read = _events(behind)
+    assert len(read) < 6_000, "it looked a moment ago"
+    time.sleep(reader.LOOK_S)
+    assert len(read + _events(behind)) == 6_000
+    behind.close()
+    recorder.close()
+
+
 @pytest.mark.parametrize("record", [1, 2, 3], ids=["last", "second last", "third last"])
 def test_bit_flips_in_the_last_records_cost_what_follows_and_are_counted(
     record: int, make_spool: Callable[..., Spool], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -102,7 +121,9 @@ def test_bit_flips_in_the_last_records_cost_what_follows_and_are_counted(
     recorder.close()
     (path,) = tmp_path.rglob("*.seg")
     whole = path.read_bytes()
-    for byte in range(ends[-record - 1], ends[-record]):
+    begin = ends[-record - 1]
+    length = int.from_bytes(whole[begin : begin + 4], sys.byteorder)
+    for byte in range(begin, begin + RECORD_OVERHEAD + length):
         path.write_bytes(whole[:byte] + bytes([whole[byte] ^ 0x10]) + whole[byte + 1 :])
         behind = _reader(place)
         behind.take(1, 1)

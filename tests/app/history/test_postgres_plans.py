@@ -22,6 +22,7 @@ from queuedeck.history.sql import (
     detail,
     groups,
     queues,
+    selection,
     survey,
     suspects,
     totals,
@@ -86,8 +87,14 @@ READS = {
     "open tasks": lambda db: suspects.read_open(db, Words(), 1, [TaskState.RUNNING], 0, 20).tasks,
     "totals": lambda db: totals.read_totals(db, 1).states,
     "values": lambda db: values.read_values(db, Words(), NOW_US, 1, "task", "3", TaskFilter(), 9),
+    "tasks by key": lambda db: selection.read_selected(db, Words(), 1, keys(db)),
+    "sealed calls": lambda db: selection.sealed_calls(db, 1, keys(db)) == {},
     "sealed call": lambda db: detail.sealed_call(db, 1, listed("", db)[0].key) == b"",
 }
+
+
+def keys(db):
+    return [task.key for task in listed("", db)]
 
 
 def group_id(db):

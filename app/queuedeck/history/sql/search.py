@@ -96,9 +96,10 @@ class WordStream(msgspec.Struct, frozen=True):
     """The documents that match, as the database finds them: see `Dialect.words`."""
 
     def rows_of(self, _db: Database, day: int, below: int, floor: int) -> Ordered:
+        # The plus, as below: before Postgres has counted the tasks it would walk the project's.
         sql = (
             f"{self.documents} AS w CROSS JOIN task_{day} AS t ON t.n = {self.n}"
-            f" WHERE {self.condition} AND t.project = ?"
+            f" WHERE {self.condition} AND +t.project = ?"
         )
         return ordered(Clause(sql, (self.match, self.project_id)), self.n, below, floor)
 
@@ -112,7 +113,7 @@ class WaitStream(msgspec.Struct, frozen=True):
         span = db.dialect.range_of(("w.day",), (day,), "w.n", floor, below)
         sql = (
             f"word_wait AS w CROSS JOIN task_{day} AS t ON t.n = w.n"
-            f" WHERE {span.condition} AND t.project = ?"
+            f" WHERE {span.condition} AND +t.project = ?"
         )
         return Ordered(Clause(sql, (*span.values, self.project_id)), "w.n", span.newest_first)
 

@@ -65,7 +65,7 @@ def read_selected(
             if has_day(db, day)
             for row in db.execute(
                 f"SELECT {columns(day)} FROM {db.dialect.NUMBERS} CROSS JOIN task_{day} AS t"  # noqa: S608
-                " ON t.n = j.value WHERE t.project = ?",
+                " ON t.n = j.value WHERE +t.project = ?",
                 (db.dialect.listed(numbers), project_id),
             )
         ]
@@ -81,7 +81,7 @@ def sealed_calls(db: Database, project_id: int, keys: Sequence[int]) -> dict[int
             if has_day(db, day)
             for key, facts in db.execute(
                 f"SELECT {day << DAY_SHIFT} | t.n, t.facts FROM {db.dialect.NUMBERS}"  # noqa: S608
-                f" CROSS JOIN task_{day} AS t ON t.n = j.value WHERE t.project = ?",
+                f" CROSS JOIN task_{day} AS t ON t.n = j.value WHERE +t.project = ?",
                 (db.dialect.listed(numbers), project_id),
             )
             if (call := call_fact(unpack_facts(facts), Part.SEALED)) is not None
