@@ -142,6 +142,24 @@ def late(self: Task) -> str:
     return "done"
 
 
+@app.task(
+    name="tests.over",
+    bind=True,
+    acks_late=True,
+    acks_on_failure_or_timeout=False,
+    time_limit=1,
+)
+def over(self: Task) -> str:
+    """Runs over its hard limit the first time. Its message is not acknowledged then."""
+    told("over", self.request.id, os.getpid())
+    client = redis.Redis.from_url(BROKER)
+    runs = int(client.incr(f"over:{QUEUE}:{self.request.id}"))
+    client.close()
+    if runs == 1:
+        time.sleep(30)
+    return "done"
+
+
 @app.task(name="tests.patient", bind=True, acks_late=True)
 def patient(self: Task, seconds: float) -> None:
     told("waits", self.request.id, os.getpid())

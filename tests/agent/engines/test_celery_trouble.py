@@ -59,6 +59,16 @@ def test_hard_limit_of_a_retried_attempt_names_the_attempt(make_worker: MakeWork
     assert worker.event(wire.TaskFailed, task_id).attempt == 3
 
 
+def test_hard_limit_of_a_task_that_keeps_its_message_is_no_failure(
+    make_worker: MakeWorker,
+) -> None:
+    worker = make_worker().start()
+    task_id = worker.send("over")
+    worker.event(wire.TaskSucceeded, task_id)
+    kinds = [kind for kind, _ in worker.kinds(task_id)]
+    assert kinds == ["TaskReceived", "TaskStarted", "TaskReceived", "TaskStarted", "TaskSucceeded"]
+
+
 def test_killed_child_is_a_lost_task(make_worker: MakeWorker) -> None:
     worker = make_worker().start()
     task_id = worker.send("sleep", 30)

@@ -45,6 +45,18 @@ def test_hard_limit_is_one_timeout(worker: Worker) -> None:
     assert worker.kinds(task_id)[1:] == [("TaskStarted", 1), ("TaskFailed", 1)]
 
 
+def test_hard_limit_of_a_task_that_keeps_its_message(worker: Worker) -> None:
+    """With `acks_on_failure_or_timeout=False` 5.2 drops the message, as after any failure; from 5.6
+    on it is delivered again, and 5.7 signals a failure all the same."""
+    task_id = worker.send("over")
+    if "celery-5.2" in worker.python:
+        assert worker.event(wire.TaskFailed, task_id).reason == "timeout"
+        return
+    worker.event(wire.TaskSucceeded, task_id)
+    twice = [("TaskReceived", 1), ("TaskStarted", 1)] * 2
+    assert worker.kinds(task_id) == [*twice, ("TaskSucceeded", 1)]
+
+
 def test_rejected_task_fails_once(worker: Worker) -> None:
     """5.7 signals it in the child and in the parent, 5.2 nowhere."""
     task_id = worker.send("rejected")

@@ -238,9 +238,12 @@ class TaskHooks:
         )
 
     def _is_no_news(self, sender: Any, task_id: Any, kind: str) -> bool:
-        """Failures that are told already, or are of a task that another one calls by `apply`."""
+        """Failures that are told already, or are of a task that another one calls by `apply`, or
+        that is delivered again: Celery 5.7 signals a hard time limit before it requeues."""
         if kind == "Reject" or (task_id, _BROKEN) in self._reported:
             return True
+        if kind == "TimeLimitExceeded" and not getattr(sender, "acks_on_timeout", True):
+            return bool(getattr(sender, "acks_late", False))
         return bool(getattr(getattr(sender, "request", None), "is_eager", False))
 
     @hook
