@@ -30,10 +30,10 @@ def old_sqlite(folder):
 
 def old_postgres(_folder):
     kind = PostgresKind("of_before")
-    functions, tables = postgres_schema._FUNCTIONS, postgres_schema._translated(OLD)
+    tables = postgres_schema._written(OLD, postgres_schema._TYPES)
     with closing(PostgresDatabase(kind.url, kind.schema, writes=False)) as db:
         db.script(
-            f"CREATE SCHEMA of_before; {functions} {tables}"
+            f"CREATE SCHEMA of_before; {postgres_schema._FUNCTIONS} {tables}"
             "CREATE TABLE layout (number INTEGER NOT NULL); INSERT INTO layout VALUES (1)"
         )
     return kind

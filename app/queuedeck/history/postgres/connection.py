@@ -257,6 +257,7 @@ def _settings(schema: str) -> dict[str, str]:
         "enable_seqscan": "off",
         "enable_hashjoin": "off",
         "enable_mergejoin": "off",
+        "enable_material": "off",
         "idle_in_transaction_session_timeout": "60s",
     }
 

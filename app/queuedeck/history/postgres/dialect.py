@@ -84,27 +84,18 @@ class PostgresDialect(Dialect):
     BEGIN_READING = "BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY"
     NUMBERS = "unnest(?::bigint[]) AS j (value)"
     TEXTS = "unnest(?::text[]) AS j (value)"
-    # Without OFFSET the project would be known to be the same in all rows, and then all that it has
-    # be read, once, and compared with each pair: the planner takes it for one of two hundred.
-    PAIRS = (
-        "(SELECT ?::bigint AS owner, u.a, u.b FROM unnest(?::text[], ?::text[]) AS u (a, b)"
-        " OFFSET 0) AS j"
-    )
+    AMONG_TEXTS = "= ANY(?::text[])"
     GLOB = "LIKE ?"
     UUID_BEGINS = f"{_UUID} AND left(replace(t.ext, '-', ''), ?) = ?"
     TEXT_BEGINS = f"NOT {_UUID} AND left(t.ext, ?) = ?"
     SORTED_N = "(t.n + 0)"
     OF_PROJECT = "(project + 0)"
+    OF_SOURCE = "(source || '')"
     ROLLED_AT = "(at + 0)"
     WORDS_N = "w.n"
 
     def listed(self, values: Iterable[int] | Iterable[str]) -> list[int] | list[str]:
         return [escape(one) if isinstance(one, str) else one for one in values]  # pyright: ignore[reportReturnType]
-
-    def paired(
-        self, project_id: int, pairs: Sequence[tuple[str, str]]
-    ) -> tuple[int, list[str], list[str]]:
-        return project_id, [escape(a) for a, _ in pairs], [escape(b) for _, b in pairs]
 
     def range_of(
         self, columns: Sequence[str], values: Sequence[object], n: str, low: int, high: int

@@ -61,10 +61,8 @@ class Dialect(Protocol):
     """Behind FROM: the numbers of a `listed` value, as `j.value`."""
     TEXTS: str
     """The same for texts."""
-    PAIRS: str
-    """The same for pairs of texts of a project, as `j.owner`, `j.a` and `j.b`; takes the values
-    of `paired`.
-    """
+    AMONG_TEXTS: str
+    """Behind a column: whether it is one of the texts of a `listed` value."""
     GLOB: str
     """Behind a column: whether it fits a pattern, of `glob`."""
     UUID_BEGINS: str
@@ -80,13 +78,14 @@ class Dialect(Protocol):
     retries by the old task. Before tables have grown their indexes look alike to Postgres, and its
     choice stays: so questions are put in a way that leaves none.
     """
+    OF_SOURCE: str
+    """The same for the source of a retry."""
     ROLLED_AT: str
     """The time of a rollup's row in a question about all that was counted in a project then."""
     WORDS_N: str
     """The column of the documents `w` that has the `n` of a task."""
 
     def listed(self, values: Iterable[int] | Iterable[str]) -> object: ...
-    def paired(self, project_id: int, pairs: Sequence[tuple[str, str]]) -> tuple[object, ...]: ...
     def range_of(
         self, columns: Sequence[str], values: Sequence[object], n: str, low: int, high: int
     ) -> Range:

@@ -22,6 +22,7 @@ from queuedeck.history.sql.days import DAY_SHIFT, split
 from queuedeck.history.sql.identity import unpack as unpack_id
 from queuedeck.history.sql.packed import NO_PARTS, payload_id, payload_table, unpack_parts
 from queuedeck.history.sql.packed_facts import unpack_facts
+from queuedeck.history.sql.retries import read_retried_as, read_retry_of
 from queuedeck.history.sql.said import read_progress, read_tags
 from queuedeck.history.sql.tasks import FLAG_CANCEL
 from queuedeck.history.states import Facts
@@ -137,7 +138,9 @@ class RowMaker:
             {ref for s in seen for ref in (s.name, s.queue, s.worker, s.exception)}
             | {head.mark for head in heads},
         )
-        retry_of, retried_as = self._retries(heads, sources)
+        links = [(sources[head.source].fingerprint, head.task_id) for head in heads]
+        retry_of = read_retry_of(self._db, self._project_id, links)
+        retried_as = read_retried_as(self._db, self._project_id, links)
         tags, progress = read_tags(self._db, heads), read_progress(self._db, heads)
         rows: list[TaskRow] = []
         for head, some, call, derived in zip(heads, facts, calls, seen, strict=True):
@@ -157,26 +160,6 @@ class RowMaker:
                 )
             )
         return rows
-
-    def _retries(
-        self, heads: Sequence[Head], sources: dict[int, SourceRow]
-    ) -> tuple[dict[tuple[str, str], str], dict[tuple[str, str], str]]:
-        dialect = self._db.dialect
-        pairs = [(sources[head.source].fingerprint, head.task_id) for head in heads]
-        asked = dialect.paired(self._project_id, pairs)
-        old = self._db.execute(
-            f"SELECT r.source, r.new, r.old FROM {dialect.PAIRS} CROSS JOIN retry AS r"  # noqa: S608
-            " ON r.project = j.owner AND r.source = j.a AND r.new = j.b",
-            asked,
-        )
-        new = self._db.execute(
-            f"SELECT r.source, r.old, r.new FROM {dialect.PAIRS} CROSS JOIN retry AS r"  # noqa: S608
-            " INDEXED BY retry_old"
-            f" ON {dialect.OF_PROJECT} = j.owner AND r.source = j.a AND r.old = j.b"
-            " ORDER BY r.at_us, r.new",
-            asked,
-        )
-        return {(s, a): b for s, a, b in old}, {(s, a): b for s, a, b in new}
 
 
 def _row(head: Head, source: SourceRow, seen: Derived, words: dict[int, str]) -> TaskRow:

@@ -12,6 +12,7 @@ from queuedeck.history.sql.days import DAY_SHIFT, has_day, split
 from queuedeck.history.sql.listing import format_cursor, parse_cursor
 from queuedeck.history.sql.packed import NO_PARTS
 from queuedeck.history.sql.packed_facts import unpack_facts
+from queuedeck.history.sql.retries import read_retried_as
 from queuedeck.history.sql.rows import (
     Head,
     SourceRow,
@@ -109,7 +110,8 @@ def _selected(
     known = [unpack_facts(head.facts) for head in heads]
     seen = [derive(facts) for facts in known]
     said = words.read(db, {ref for one in seen for ref in (one.name, one.queue)})
-    retried = _retried(db, project_id, heads, sources)
+    links = [(sources[head.source].fingerprint, head.task_id) for head in heads]
+    retried = read_retried_as(db, project_id, links)
     found: list[SelectedTask] = []
     for head, facts, derived in zip(heads, known, seen, strict=True):
         source = sources[head.source]
@@ -129,17 +131,3 @@ def _selected(
             )
         )
     return found
-
-
-def _retried(
-    db: Database, project_id: int, heads: Sequence[Head], sources: dict[int, SourceRow]
-) -> dict[tuple[str, str], str]:
-    pairs = [(sources[head.source].fingerprint, head.task_id) for head in heads]
-    rows = db.execute(
-        f"SELECT r.source, r.old, r.new FROM {db.dialect.PAIRS} CROSS JOIN retry AS r"  # noqa: S608
-        f" INDEXED BY retry_old ON {db.dialect.OF_PROJECT} = j.owner"
-        " AND r.source = j.a AND r.old = j.b"
-        " ORDER BY r.at_us, r.new",
-        db.dialect.paired(project_id, pairs),
-    )
-    return {(source, old): new for source, old, new in rows}

@@ -78,20 +78,18 @@ class SqliteDialect(Dialect):
     BEGIN_READING = "BEGIN"
     NUMBERS = "json_each(?) AS j"
     TEXTS = NUMBERS
-    PAIRS = "(SELECT ? AS owner, value ->> 0 AS a, value ->> 1 AS b FROM json_each(?)) AS j"
+    AMONG_TEXTS = "IN (SELECT value FROM json_each(?))"
     GLOB = "GLOB ?"
     UUID_BEGINS = "typeof(t.ext) = 'blob' AND lower(substr(hex(t.ext), 1, ?)) = ?"
     TEXT_BEGINS = "typeof(t.ext) = 'text' AND substr(t.ext, 1, ?) = ?"
     SORTED_N = "t.n"
     OF_PROJECT = "project"
+    OF_SOURCE = "source"
     ROLLED_AT = "at"
     WORDS_N = "w.rowid"
 
     def listed(self, values: Iterable[int] | Iterable[str]) -> str:
         return json.dumps(list(values))
-
-    def paired(self, project_id: int, pairs: Sequence[tuple[str, str]]) -> tuple[int, str]:
-        return project_id, json.dumps(pairs)
 
     def range_of(
         self, columns: Sequence[str], values: Sequence[object], n: str, low: int, high: int
