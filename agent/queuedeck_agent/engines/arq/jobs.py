@@ -8,7 +8,7 @@ function's task (`started`, `returned`, `raised`), what the worker stores as the
 """
 
 import asyncio
-import os
+import functools
 import socket
 import time
 import traceback
@@ -99,7 +99,7 @@ class JobHooks:
                 run.root_id,
                 release=self.agent.config.release,
                 eta_us=eta_us if run.published_us < eta_us else 0,
-                pid=os.getpid(),
+                pid=self.agent.recorder.pid(),
             )
         )
         run.now_ns = time.monotonic_ns()
@@ -214,7 +214,10 @@ class JobHooks:
 
 def worker_name(worker: Any) -> str:
     """arq has no names for workers."""
-    return f"{worker.queue_name}@{socket.gethostname()}"
+    return f"{worker.queue_name}@{_host()}"
+
+
+_host = functools.cache(socket.gethostname)
 
 
 def limit_of(run: Run) -> float:

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Hooks of running a message: in the threads of a worker process."""
 
-import os
 import time
 import traceback
 from typing import Any
@@ -92,7 +91,7 @@ class TaskHooks:
                 bool(getattr(message, "redelivered", False)),
                 self.agent.config.release,
                 0,
-                os.getpid(),
+                self.agent.recorder.pid(),
             )
         )
         self._durations.append(time.time_ns() // 1_000 - at_us)

@@ -5,7 +5,6 @@ Huey reports an error with each attempt, and only afterwards whether it tries ag
 execution collects what the signals say, and its end is reported when `Huey.execute` returns.
 """
 
-import os
 import time
 import traceback
 from collections.abc import Callable
@@ -138,7 +137,7 @@ class TaskHooks:
                 False,
                 self.agent.config.release,
                 instant_us(task.eta, huey.utc),
-                os.getpid(),
+                self.agent.recorder.pid(),
             )
         )
         self.running.put(task.id, run.attempt, run.name)

@@ -2,7 +2,6 @@
 """Hooks of running a task: on the event loop of a worker process, so short and without I/O."""
 
 import asyncio
-import os
 import time
 import traceback
 from typing import Any
@@ -78,7 +77,7 @@ class TaskHooks:
                 False,
                 self.agent.config.release,
                 0,
-                os.getpid(),
+                self.agent.recorder.pid(),
             )
         )
         self._durations.append(time.time_ns() // 1_000 - at_us)
