@@ -3,11 +3,17 @@
 a day is dropped whole. `id = day << 40 | n`: the id names its day and is the cursor of every list.
 """
 
+from collections.abc import Sequence
+
 from queuedeck.history.sql.database import Database
 
 DAY_SHIFT = 40
 MOST_N = 1 << DAY_SHIFT
 """More than any `n`."""
+DAYS_AT_ONCE = 50
+"""So many are asked for keys by one statement."""
+MOST_KEYS = 20
+"""For more than so many each day is worth a look."""
 WINDOW_DAYS = 3
 """New tasks are filed under today or one of the days before it, and looked for in all of these."""
 
@@ -33,6 +39,25 @@ def read_days(db: Database) -> list[int]:
     return [
         row[0] for row in db.execute("SELECT day FROM day WHERE dropping = 0 ORDER BY day DESC")
     ]
+
+
+def read_days_of(db: Database, keys: Sequence[object]) -> list[int]:
+    """The days in which some task may have one of these keys, newest first. A statement for each
+    day would cost a database in another process more than all of the rest.
+    """
+    days = read_days(db)
+    if len(keys) > MOST_KEYS:
+        return days
+    marks = ", ".join("?" * len(keys))
+    found: set[int] = set()
+    for begin in range(0, len(days), DAYS_AT_ONCE):
+        some = days[begin : begin + DAYS_AT_ONCE]
+        each = [
+            f"SELECT {day} FROM task_{day} INDEXED BY task_{day}_key WHERE key IN ({marks})"  # noqa: S608
+            for day in some
+        ]
+        found.update(row[0] for row in db.execute(" UNION ALL ".join(each), [*keys] * len(some)))
+    return [day for day in days if day in found]
 
 
 def has_day(db: Database, day: int) -> bool:

@@ -19,7 +19,7 @@ from queuedeck.history.facts import (
     Succeeded,
 )
 from queuedeck.history.sql.database import Database, reading
-from queuedeck.history.sql.days import has_day, read_days, split
+from queuedeck.history.sql.days import has_day, read_days_of, split
 from queuedeck.history.sql.identity import older_key, unpack
 from queuedeck.history.sql.packed import NO_PARTS
 from queuedeck.history.sql.packed_facts import unpack_fact, unpack_facts
@@ -137,7 +137,7 @@ def _same_id(db: Database, project_id: int, task_id: str) -> list[Head]:
     """
     key, ext = db.dialect.pack_id(task_id)
     heads: list[Head] = []
-    for day in read_days(db):
+    for day in read_days_of(db, [key, older_key(key)]):
         rows = db.execute(
             f"SELECT {columns(day)} FROM task_{day} AS t INDEXED BY task_{day}_key"  # noqa: S608
             " WHERE t.key IN (?, ?) AND +t.project = ? AND t.ext = ?",

@@ -136,6 +136,16 @@ class Search(msgspec.Struct, frozen=True, kw_only=True):
     driver: Marks | None
     """Those of them by which tasks are found, where a day has few of their values."""
 
+    @property
+    def keys(self) -> list[object] | None:
+        """Of all tasks that can match, if they are looked for by nothing else."""
+        found: list[object] = []
+        for stream in self.streams:
+            if not isinstance(stream, Stream) or stream.index != "key":
+                return None
+            found += stream.values
+        return found if self.needle is None and self.driver is None else None
+
     def conditions_of(self, db: Database, day: int) -> list[Clause]:
         """The conditions on the tasks of one day."""
         if not self.marks:

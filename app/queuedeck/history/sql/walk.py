@@ -8,7 +8,7 @@ from queuedeck.clock import MINUTE_US
 from queuedeck.history.ranges import Between
 from queuedeck.history.sql.clauses import Clause
 from queuedeck.history.sql.database import Database
-from queuedeck.history.sql.days import join, read_days, split
+from queuedeck.history.sql.days import join, read_days, read_days_of, split
 from queuedeck.history.sql.deep import COUNTED, Found
 from queuedeck.history.sql.rows import columns
 from queuedeck.history.sql.search import AnyStream, Search
@@ -59,7 +59,8 @@ class Walk:
         if self._search.needle is None and not self._search.streams:
             return
         first_day, first_n = split(self._before)
-        for day in read_days(self._db):
+        keys = self._search.keys
+        for day in read_days(self._db) if keys is None else read_days_of(self._db, keys):
             if day > first_day:
                 continue
             low, high = self._window(day)
