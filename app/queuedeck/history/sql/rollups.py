@@ -169,10 +169,11 @@ def _read(
         f" (SELECT {COLUMNS} FROM {finer.table} INDEXED BY {finer.table}_at"
         f" WHERE {names.OF_PROJECT} = ? AND {names.ROLLED_AT} >= ? AND {names.ROLLED_AT} < ?"
         f" AND ({order}) > (?, ?, ?, ?, ?, ?) ORDER BY {order} LIMIT ?) AS f"
-        f" LEFT JOIN {grain.table} AS c ON c.project = ? AND {same}"
+        # With a project of its own Postgres could take that, of all conditions, to find the rows.
+        f" LEFT JOIN {grain.table} AS c ON c.project = f.project AND {same}"
         f" AND c.at = f.at / {grain.minutes // finer.minutes}"
         f" ORDER BY {', '.join(f'f.{one}' for one in order.split(', '))}",
-        (project, *span, place.until // finer.minutes, *place.key, SUMMED_ROWS, project),
+        (project, *span, place.until // finer.minutes, *place.key, SUMMED_ROWS),
     )
     found: list[_Row] = []
     for row in rows:
