@@ -87,7 +87,10 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--pin", action="store_true", help="generators on the last core alone")
     parser.add_argument("--in-process", action="store_true")
     parser.add_argument("--tasks", type=int, default=50_000, help="with --in-process")
-    return parser.parse_args()
+    options = parser.parse_args()
+    if options.in_process and options.arguments_bytes:
+        parser.error("--arguments-bytes is for runs over the network, not for --in-process")
+    return options
 
 
 def _measure(server: Server, options: argparse.Namespace) -> dict[str, object]:
