@@ -89,6 +89,8 @@ class Agent:
         self.checkpoint = ""
         self._link: Link | None = None
         self._link_pid = 0
+        self._inherited: Link | None = None
+        """In a child for one task: the parent's, since to free it would touch all its memory."""
         if config.logs:
             self._follow_logs(config.logs)
         forks.follow(self)
@@ -207,11 +209,15 @@ class Agent:
 
     def after_fork_in_child(self) -> None:
         """Drops what belongs to the parent, by closing only: unlocking would unlock the parent."""
+        is_brief = self.recorder.abandon()
         link, self._link = self._link, None
         if link is not None:
             link.abandon()
-        self.recorder.abandon()
-        if not self.spool.shared:
+            if is_brief:
+                self._inherited = link
+            else:
+                link.shipper.unmap()
+        if self.spool.folder is None:
             self._link_pid = 0
             self.family = new_id()
 

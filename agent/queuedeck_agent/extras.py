@@ -71,6 +71,8 @@ class Extras:
         """Attempts that run here and have said something."""
         self._traced: dict[Here, None] = {}
         """Attempts that run here and whose trace was told."""
+        self.is_used = False
+        """There is something for a child to forget."""
         self._flushing = False
         self._warned: set[str] = set()
 
@@ -80,7 +82,7 @@ class Extras:
 
     def forget(self) -> None:
         """In a forked child: what runs in the parent is told by the parent."""
-        self.open, self._traced, self._flushing = {}, {}, False
+        self.open, self._traced, self._flushing, self.is_used = {}, {}, False, False
 
     def said_here(self) -> Said | None:
         """What the attempt that runs here has said; None outside of a task."""
@@ -146,6 +148,7 @@ class Extras:
         while len(self.open) >= MOST_OPEN:
             self.open.pop(next(iter(self.open)), None)
         said = self.open[here] = Said(here)
+        self.is_used = True
         if TRACER in sys.modules:
             self._trace(here)
         return said
@@ -196,6 +199,7 @@ class Extras:
             while len(self._traced) >= MOST_OPEN:
                 self._traced.pop(next(iter(self._traced)), None)
             self._traced[here] = None
+            self.is_used = True
             self.emit(wire.TaskTraced(time.time_ns() // 1_000, *here, *found))
 
     def _warn_once(self, text: str) -> None:

@@ -46,12 +46,22 @@ def contained(function: Callable[P, R]) -> Callable[P, R | None]:
         try:
             return function(*args, **kwargs)
         except Exception as error:
-            if is_hosts(error):
+            if not absorbed(error, site):
                 raise
-            note(site, error)
             return None
 
     return guarded
+
+
+def absorbed(error: Exception, site: str) -> bool:
+    """Whether it was a failure of ours, which is noted; the caller raises the host's own again.
+
+    What `contained` does, for code that runs so often that one more function is too many.
+    """
+    if is_hosts(error):
+        return False
+    note(site, error)
+    return True
 
 
 def note(site: str, error: BaseException) -> None:

@@ -27,23 +27,24 @@ class Journal:
 
     def __init__(self, folder: Path | None, family: str) -> None:
         self._open: set[str] = set()
-        self._fd = -1
+        self.file = -1
+        """Its descriptor; -1 where nothing is on disk."""
         self._path: Path | None = None
         if folder is not None:
             place = folder / "commands"
             place.mkdir(mode=0o700, exist_ok=True)
             self._path = place / f"{family}.journal"
-            self._fd = _locked(self._path)
+            self.file = _locked(self._path)
             _sync_folder(place)
 
     def begin(self, command_id: str) -> None:
         """On disk before the caller acts; raises `OSError` when that cannot be had."""
         before = self._write(f"begin {command_id}\n")
-        if self._fd >= 0:
+        if self.file >= 0:
             try:
-                os.fsync(self._fd)
+                os.fsync(self.file)
             except OSError:
-                _cut(self._fd, before)
+                _cut(self.file, before)
                 raise
         self._open.add(command_id)
 
@@ -56,34 +57,30 @@ class Journal:
         self._open.discard(command_id)
         if self._open:
             self._write(f"end {command_id}\n")
-        elif self._fd >= 0:
-            os.ftruncate(self._fd, 0)
+        elif self.file >= 0:
+            os.ftruncate(self.file, 0)
 
     def close(self) -> None:
         """Another process may read the journal now. One that says nothing is not left behind."""
-        if self._path is not None and self._fd >= 0 and not self._open:
+        if self._path is not None and self.file >= 0 and not self._open:
             with contextlib.suppress(OSError):
-                if os.fstat(self._fd).st_size == 0:
+                if os.fstat(self.file).st_size == 0:
                     self._path.unlink()
-        self.abandon()
-
-    def abandon(self) -> None:
-        """In a forked child: closes only, the file is the parent's."""
-        if self._fd >= 0:
-            os.close(self._fd)
-            self._fd = -1
+        if self.file >= 0:
+            os.close(self.file)
+            self.file = -1
 
     def _write(self, line: str) -> int:
         """Whole or not at all: half a line would spoil the next one. Returns where it begins."""
-        if self._fd < 0:
+        if self.file < 0:
             return 0
-        before = os.lseek(self._fd, 0, os.SEEK_END)
+        before = os.lseek(self.file, 0, os.SEEK_END)
         data = line.encode("ascii")
         try:
-            if os.write(self._fd, data) < len(data):
+            if os.write(self.file, data) < len(data):
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         except OSError:
-            _cut(self._fd, before)
+            _cut(self.file, before)
             raise
         return before
 

@@ -93,8 +93,11 @@ class Lane:
             self._lock = -1
 
     def catch_up(self) -> None:
-        """Goes on where the process that had the lane meanwhile has left it."""
-        if self.store.firsts()[-1:] != [self.segment.first]:
+        """Goes on where the process that had the lane meanwhile has left it. Raises `OSError`
+        where the lane is gone."""
+        if os.fstat(self._lock).st_nlink == 0:
+            raise FileNotFoundError(self.id)
+        if self.segment.is_left or self.store.has(self.segment.last + 1):
             self.store.release(self.segment)
             self.segment = self._resume()
         self.is_plain, self._leaving = True, None
@@ -152,9 +155,10 @@ class Lane:
             self._full_until[urgent] = now + LOOK_AGAIN_S
             self._leaving = None
             return False
-        left, self.segment = self.segment, self._allotted(segment)
+        left = self.segment
+        left.leave()  # before anything is written into the next one, which may be gone before long
+        self.segment = self._allotted(segment)
         self.is_plain, self._leaving = relaxed >= need, None
-        left.leave()
         self.store.release(left)
         return True
 

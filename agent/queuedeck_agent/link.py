@@ -85,14 +85,23 @@ class Link:
             self.busy.release()
 
     def abandon(self) -> None:
-        """In a forked child, which has no such thread: closes what was inherited."""
+        """In a forked child, which has no such thread: closes the files that were inherited, since
+        locks and connections are held by whoever has them open."""
         self._left = True
-        if self._session is not None:
-            self._session.abandon()
-        self.shipper.close()
-        self.runner.abandon()
-        if self._elected >= 0:
-            os.close(self._elected)
+        files = [self._elected, *(reader.lock for reader in self.shipper.readers.values())]
+        for one in self._session.sockets if self._session is not None else ():
+            try:
+                files.append(one.detach())  # a word on the connection would reach the server
+            except (OSError, ValueError):
+                continue
+        if self.runner.journal is not None:
+            files.append(self.runner.journal.file)
+        for file in files:
+            if file >= 0:
+                try:
+                    os.close(file)
+                except OSError:
+                    continue
 
     def stop(self, flush_s: float) -> None:
         """Ships for so long, then closes; what is left stays in the spool."""

@@ -50,12 +50,16 @@ class Paused:
 
     def __contains__(self, key: tuple[str, str]) -> bool:
         """Whether (source, queue) must not be taken from now."""
+        pause = self._pauses.get(key) if self.may_hold() else None
+        return pause is not None and not _is_over(pause)
+
+    def may_hold(self) -> bool:
+        """Whether any queue at all may be paused now: False is certain, and cheap."""
         now = time.monotonic()
         if now >= self._next_look:
             self._next_look = now + LOOK_AGAIN_S
             self._look()
-        pause = self._pauses.get(key)
-        return pause is not None and not _is_over(pause)
+        return bool(self._pauses)
 
     def queues(self, source: str) -> frozenset[str]:
         """The names of that source's paused queues, as the file has them now."""

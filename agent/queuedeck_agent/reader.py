@@ -42,7 +42,8 @@ class LaneReader:
         firsts = store.firsts()
         self.acked = firsts[0] - 1 if firsts else 0
         self.sent = self.acked
-        self._lock = lock
+        self.lock = lock
+        """The descriptor by which the lane is held; -1 for one in memory, and at the end."""
         self._was_shipped = lock >= 0 and int(os.fstat(lock).st_mtime) == SHIPPED_S
         """Somebody has sent records of this lane: noted in the lock file that shippers hold."""
         self._settled = not self._was_shipped
@@ -108,8 +109,8 @@ class LaneReader:
         if not events:
             return None
         self.sent = sent
-        if not self._was_shipped and self._lock >= 0:
-            os.utime(self._lock, (SHIPPED_S, SHIPPED_S))
+        if not self._was_shipped and self.lock >= 0:
+            os.utime(self.lock, (SHIPPED_S, SHIPPED_S))
         self._was_shipped = True
         return wire.LanePart(self.id, sent, events), size
 
@@ -130,15 +131,15 @@ class LaneReader:
     def rewind(self) -> None:
         """Sends again what was not acknowledged."""
         self.sent = self.acked
-        self._leave()
+        self.unmap()
         self._left.clear()
 
     def close(self) -> None:
-        """Lets another link ship the lane. In a forked child, drops our hold only."""
-        self._leave()
-        if self._lock >= 0:
-            os.close(self._lock)
-            self._lock = -1
+        """Lets another link ship the lane."""
+        self.unmap()
+        if self.lock >= 0:
+            os.close(self.lock)
+            self.lock = -1
 
     def thin(self) -> int:
         """Makes the oldest segment that was not sent at all smaller; returns the bytes won."""
@@ -200,10 +201,11 @@ class LaneReader:
         if not self.store.has(segment.last + 1) or self._place < segment.end:
             return self._place < segment.end
         self._left.append((segment.first, segment.last))
-        self._leave()
+        self.unmap()
         return self._open_at(self._left[-1][1] + 1) is not None
 
-    def _leave(self) -> None:
+    def unmap(self) -> None:
+        """Lets go of the segment that is being read."""
         segment, self._segment = self._segment, None
         if segment is not None:
             self.store.release(segment)

@@ -15,7 +15,7 @@ from types import FrameType
 
 from queuedeck_agent import forks, wire
 from queuedeck_agent.extras import TRACER, Extras
-from queuedeck_agent.guard import contained, is_hosts, note
+from queuedeck_agent.guard import absorbed, contained
 from queuedeck_agent.lane import Lane
 from queuedeck_agent.loans import Loans
 from queuedeck_agent.loss import KIND_OF, OTHER
@@ -91,9 +91,8 @@ class Recorder:
             if self._waiting:
                 self._write_waiting()
         except Exception as error:
-            if is_hosts(error):
+            if not absorbed(error, _EMIT):
                 raise
-            note(_EMIT, error)
 
     def emit_extra(self, event: wire.Event) -> None:
         """The same for what a task says beside its states, which waits its turn with the rest."""
@@ -104,9 +103,8 @@ class Recorder:
             self._waiting.append((payload, KIND_OF.get(type(event), OTHER)))
             self._write_waiting()
         except Exception as error:
-            if is_hosts(error):
+            if not absorbed(error, _EMIT):
                 raise
-            note(_EMIT, error)
 
     @contained
     def declare_source(self, source: wire.SourceSeen) -> None:
@@ -146,20 +144,23 @@ class Recorder:
             lane.close()
         self._loans.close()
 
-    def abandon(self) -> None:
-        """In a forked child: the lane, and what still waits, are the parent's."""
-        self._append = _not_here
-        lane, self._lane = self._lane, self._loans.taken()
-        self._last = self._lane.last if self._lane is not None else 0
+    def abandon(self) -> bool:
+        """In a forked child: the lane, and what still waits, are the parent's. True if a lane was
+        lent to this child: then it is one of many, and gone before the next one comes."""
+        own = self._lane
+        lane = self._lane = self._loans.taken()
+        self._append = lane.segment.append if lane is not None and lane.is_plain else _not_here
+        self._last, self._begun = 0, None
         self._pid = getpid()
-        self._mark = forks.new_mark()
-        self._waiting = deque()
-        self._begun = None
-        self._turn = {}
-        self.extras.forget()
-        self.spool.forget_memory()
-        if lane is not None:
-            lane.abandon()
+        self._mark[0] = 1
+        self._waiting, self._turn = deque(), {}
+        if self.extras.is_used:
+            self.extras.forget()
+        if self.spool.folder is None:
+            self.spool.forget_memory()
+        if own is not None:
+            own.abandon()
+        return lane is not None
 
     def _write_waiting(self) -> None:
         waiting = self._waiting

@@ -83,7 +83,7 @@ class Runner:
         """Ids that were answered, or are being carried out, oldest first, each with the nonce of
         the connection that it first came on."""
         self._thread: threading.Thread | None = None
-        self._journal: Journal | None = None
+        self.journal: Journal | None = None
         self._logged: deque[float] = deque()
 
     def submit(self, command: wire.Command, trust: Trust) -> None:
@@ -123,13 +123,8 @@ class Runner:
             self._thread.join(STOP_S)
             if self._thread.is_alive():
                 return
-        if self._journal is not None:
-            self._journal.close()
-
-    def abandon(self) -> None:
-        """In a forked child: the journal is the parent's."""
-        if self._journal is not None:
-            self._journal.abandon()
+        if self.journal is not None:
+            self.journal.close()
 
     def carry_out(self, order: Order) -> None:
         """One order from verification to its recorded outcome."""
@@ -190,9 +185,9 @@ class Runner:
             return self._known.get(bytes.fromhex(command_id), b"")
 
     def _present_journal(self) -> Journal:
-        if self._journal is None:
-            self._journal = Journal(self._agent.spool.folder, self._agent.family)
-        return self._journal
+        if self.journal is None:
+            self.journal = Journal(self._agent.spool.folder, self._agent.family)
+        return self.journal
 
     def _check(self, body: wire.CommandBody, order: Order) -> None:
         if self._clock() - order.received >= body.ttl_s:

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """One connection of the link: hello, welcome, frames within the credit, acks, heartbeats."""
 
-import contextlib
 import os
+import socket
 import time
 from typing import TYPE_CHECKING
 
@@ -30,6 +30,10 @@ MOST_NACKS = 20
 """So many without an ack between them: server and spool will not agree."""
 
 
+_SOCKETS = ("socket", "shutdown_notifier", "shutdown_watcher")
+"""Of a connection of websockets. Newer versions end their own thread by the pair."""
+
+
 class _Kind(msgspec.Struct, array_like=True):
     """The first element of any message."""
 
@@ -54,6 +58,8 @@ class Session:
         self._commands = 0
         self._said_goodbye = False
         self._connection: ClientConnection | None = None
+        self.sockets: list[socket.socket] = []
+        """What the connection holds open."""
         self._heard = time.monotonic()
         self._next_beat = self._heard + FIRST_BEAT_S
         self.retry_after = 0.0
@@ -63,6 +69,9 @@ class Session:
     def serve(self, connection: ClientConnection) -> None:
         """Returns when the server or this process says goodbye; raises whatever else ends it."""
         self._connection = connection
+        self.sockets = [
+            found for name in _SOCKETS if (found := getattr(connection, name, None)) is not None
+        ]
         opened = time.monotonic()
         self._say_hello()
         tick = opened
@@ -79,14 +88,6 @@ class Session:
                     self._on_message(message)
             elif self._trust is None and now - opened > WELCOME_S:
                 raise Nonsense("no welcome came after the hello")
-
-    def abandon(self) -> None:
-        """In a forked child: closes what was inherited without a word on it. The pair by which
-        newer versions of websockets end their own thread is shared, too: a greenlet that goes on in
-        the child would end the parent's."""
-        for name in ("socket", "shutdown_notifier", "shutdown_watcher"):
-            with contextlib.suppress(OSError, AttributeError, ValueError):
-                os.close(getattr(self._connection, name).detach())
 
     def _receive(self, timeout: float) -> bytes | None:
         assert self._connection is not None  # noqa: S101 - set by serve

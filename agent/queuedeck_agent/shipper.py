@@ -177,6 +177,11 @@ class Shipper:
             reader.close()
         self.readers.clear()
 
+    def unmap(self) -> None:
+        """In a forked child that stays: it would keep the room of files that were deleted."""
+        for reader in self.readers.values():
+            reader.unmap()
+
     def _is_through(self, parts: list[tuple[str, int]]) -> bool:
         for lane, last in parts:
             reader = self.readers.get(lane)

@@ -15,6 +15,7 @@ from tests.support.agent_events import SOURCE, started
 from tests.support.far_edge import PROJECT, FarEdge, wait_until
 
 from queuedeck_agent import wire
+from queuedeck_agent.agent import Agent
 
 Spawn = Callable[..., "subprocess.Popen[str]"]
 ROOT = Path(__file__).parents[2]
@@ -75,6 +76,61 @@ def test_children_ship_through_their_parent(edge: FarEdge, spawn: Spawn) -> None
     wait_until(lambda: len(edge.received) == 1_200)
     assert len(edge.requests) == 1, "one connection for the whole family"
     assert len({lane for lane, _ in edge.received}) == 3
+
+
+@pytest.mark.filterwarnings("ignore:.*multi-threaded.*:DeprecationWarning")
+@pytest.mark.parametrize("lent", [False, True], ids=["that stays", "for one task"])
+def test_child_holds_nothing_open_of_the_link(
+    edge: FarEdge, make_agent: MakeAgent, lent: bool
+) -> None:
+    agent = make_agent()
+    agent.start_link("worker")
+    agent.recorder.emit(started("a"))
+    wait_until(lambda: len(edge.received) == 1)
+    held = _of_the_link(agent)
+    assert held <= _open_files()
+    assert any(file.endswith("/ship") for file in held)
+    assert any(file.startswith("socket:") for file in held)
+    assert _mapped_segments()
+    if lent:
+        agent.recorder.lend()
+    reading, writing = os.pipe()
+    child = os.fork()
+    if child == 0:
+        mapped = [] if lent else _mapped_segments()  # the one that was lent is the child's
+        os.write(writing, repr([*held & _open_files(), *mapped]).encode())
+        os._exit(0)
+    os.close(writing)
+    agent.recorder.lent_to(child)
+    os.waitpid(child, 0)
+    with os.fdopen(reading) as found:
+        assert found.read() == "[]"
+    agent.recorder.emit(started("b"))
+    wait_until(lambda: len(edge.received) == 2)
+    assert len(edge.requests) == 1, "the parent's connection is as it was"
+
+
+def _of_the_link(agent: Agent) -> set[str]:
+    """What its descriptors lead to: the far edge has sockets of its own in this process."""
+    link = agent._link
+    assert link is not None
+    session = link._session
+    assert session is not None
+    files = [one.fileno() for one in session.sockets]
+    files += [reader.lock for reader in link.shipper.readers.values()]
+    return {str(Path(f"/proc/self/fd/{file}").readlink()) for file in files}
+
+
+def _open_files() -> set[str]:
+    files: set[str] = set()
+    for file in Path("/proc/self/fd").iterdir():
+        with contextlib.suppress(OSError):
+            files.add(str(file.readlink()))
+    return files
+
+
+def _mapped_segments() -> list[str]:
+    return [line for line in Path("/proc/self/maps").read_text().splitlines() if ".seg" in line]
 
 
 def test_family_killed_in_mid_stream_loses_nothing_recorded(

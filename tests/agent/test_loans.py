@@ -2,6 +2,7 @@
 """A lane that a parent lends to the children it forks: real forks, and what children may do."""
 
 import os
+import shutil
 import signal
 import threading
 from collections.abc import Callable, Iterator
@@ -12,6 +13,7 @@ from tests.support.agent_events import started
 
 from queuedeck_agent import forks, wire
 from queuedeck_agent.recorder import Recorder
+from queuedeck_agent.segment import Segment
 from queuedeck_agent.spool import Spool
 
 
@@ -97,6 +99,35 @@ def test_child_that_fills_segments_is_followed(family: Family) -> None:
     assert len(store.firsts()) > 1
     os.waitpid(family.fork(lambda: family.emit("next")), 0)
     assert list(family.recorded().values()) == [[*many, "next"]]
+
+
+def test_child_that_is_killed_between_two_segments_is_followed(
+    family: Family, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The next segment is there, and nothing is in it; the one before does not say it was left."""
+
+    def die(_: Segment) -> None:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    many = [f"{number:0400d}" for number in range(1_000)]
+    monkeypatch.setattr(Segment, "leave", die)
+    os.waitpid(family.fork(lambda: family.emit(*many)), 0)
+    monkeypatch.undo()
+    again = ["has room where the first one was", *many]
+    os.waitpid(family.fork(lambda: family.emit(*again)), 0)
+    (names,) = family.recorded().values()
+    written = len(names) - len(again)
+    assert 0 < written < len(many)
+    assert names == [*many[:written], *again]
+
+
+def test_lane_that_was_deleted_is_not_lent_again(family: Family) -> None:
+    os.waitpid(family.fork(lambda: family.emit("before")), 0)
+    (lane,) = family.spool.lane_ids()
+    assert family.spool.lanes_folder is not None
+    shutil.rmtree(family.spool.lanes_folder / lane)
+    os.waitpid(family.fork(lambda: family.emit("after")), 0)
+    assert list(family.recorded().values()) == [["after"]]
 
 
 def test_child_goes_on_when_older_segments_were_shipped(family: Family) -> None:

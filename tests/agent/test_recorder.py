@@ -308,6 +308,13 @@ def test_mark_tells_a_fork_that_ran_no_hook(make: Callable[[], forks.Mark | mmap
 
     def work() -> None:
         assert not mark[0]
+        mark[0] = 1
+        assert mark[0]
+        assert os.waitpid(_in_child(work_of_grandchild), 0)[1] == 0
+        assert mark[0]
+
+    def work_of_grandchild() -> None:
+        assert not mark[0]
 
     assert os.waitpid(_in_child(work), 0)[1] == 0
     assert mark[0]

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import uuid
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -18,6 +19,7 @@ from tests.support.celery_worker import BROKER, REPOSITORY, eventually
 from queuedeck_agent import wire
 
 E = TypeVar("E", bound=wire.Event)
+MakeWorker = Callable[..., "Worker"]
 
 
 class Worker:

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import uuid
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -24,6 +25,7 @@ from queuedeck_agent import wire
 from taskiq_redis import ListQueueBroker  # isort: skip
 
 E = TypeVar("E", bound=wire.Event)
+MakeWorker = Callable[..., "Worker"]
 
 
 class Worker:

@@ -2,12 +2,10 @@
 """Where arq counts, stores or stops differently than one would think."""
 
 import signal
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from tests.support import spool
-from tests.support.arq_worker import MakeWorker, Worker
+from tests.support.arq_worker import MakeWorker
 from tests.support.celery_worker import eventually
 from tests.support.far_edge import FarEdge
 
@@ -16,27 +14,6 @@ from queuedeck_agent import wire
 pytestmark = pytest.mark.engine
 
 DONE = [("Published", 1), ("Started", 1), ("Succeeded", 1)]
-
-
-@pytest.fixture
-def make_arq(tmp_path: Path) -> Iterator[MakeWorker]:
-    made: list[Worker] = []
-
-    def make(**environment: str) -> Worker:
-        made.append(Worker(tmp_path, **environment))
-        return made[-1]
-
-    yield make
-    for worker in made:
-        worker.close()
-
-
-@pytest.fixture
-def edge() -> Iterator[FarEdge]:
-    edge = FarEdge()
-    edge.start()
-    yield edge
-    edge.stop()
 
 
 def test_worker_without_retries_fails_a_job_that_asks_for_one(make_arq: MakeWorker) -> None:

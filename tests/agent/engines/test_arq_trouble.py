@@ -2,7 +2,6 @@
 """Stops, kills, cron and odd settings: the truth is told, the host is unharmed."""
 
 import signal
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -14,19 +13,6 @@ from queuedeck_agent import wire
 pytestmark = pytest.mark.engine
 
 DONE = [("Published", 1), ("Started", 1), ("Succeeded", 1)]
-
-
-@pytest.fixture
-def make_arq(tmp_path: Path) -> Iterator[MakeWorker]:
-    made: list[Worker] = []
-
-    def make(**environment: str) -> Worker:
-        made.append(Worker(tmp_path, **environment))
-        return made[-1]
-
-    yield make
-    for worker in made:
-        worker.close()
 
 
 def wait_for_sleep(worker: Worker, job_id: str, attempt: int = 1) -> None:

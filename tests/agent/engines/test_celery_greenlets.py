@@ -28,14 +28,6 @@ def silent() -> Iterator[socket.socket]:
         yield listener
 
 
-@pytest.fixture
-def edge() -> Iterator[FarEdge]:
-    edge = FarEdge()
-    edge.start()
-    yield edge
-    edge.stop()
-
-
 def test_tasks_run_while_the_link_waits_for_a_silent_server(
     make_worker: MakeWorker, silent: socket.socket
 ) -> None:

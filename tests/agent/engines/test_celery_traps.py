@@ -5,7 +5,6 @@ The page `docs/engines/pitfalls.md` names each."""
 import json
 import os
 import signal
-from collections.abc import Iterator
 
 import psutil
 import pytest
@@ -18,14 +17,6 @@ from queuedeck_agent import wire
 
 pytestmark = pytest.mark.engine
 TASKS = "tests.support.celery_tasks"
-
-
-@pytest.fixture
-def edge() -> Iterator[FarEdge]:
-    edge = FarEdge()
-    edge.start()
-    yield edge
-    edge.stop()
 
 
 def ids(worker: Worker) -> set[str]:

@@ -3,7 +3,6 @@
 
 import os
 import signal
-from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
@@ -137,14 +136,6 @@ def test_wrong_dsn_is_told_and_the_worker_works(make_worker: MakeWorker) -> None
 def test_worker_says_that_the_server_is_away(make_worker: MakeWorker) -> None:
     worker = make_worker().start()
     eventually(lambda: "nothing listens at http://127.0.0.1:9" in worker.text)
-
-
-@pytest.fixture
-def edge() -> Iterator[FarEdge]:
-    edge = FarEdge()
-    edge.start()
-    yield edge
-    edge.stop()
 
 
 def test_worker_without_a_log_level_says_that_it_is_connected(

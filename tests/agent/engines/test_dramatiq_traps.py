@@ -1,47 +1,21 @@
 # SPDX-License-Identifier: AGPL-3.0-only
 """Workers that stop in the middle, and workers of greenlets."""
 
-from collections.abc import Callable, Iterator
-from pathlib import Path
-
 import pytest
 from tests.support import spool
 from tests.support.celery_worker import eventually
-from tests.support.dramatiq_worker import Worker
+from tests.support.dramatiq_worker import MakeWorker
 from tests.support.far_edge import FarEdge
 
 from queuedeck_agent import wire
 
 pytestmark = pytest.mark.engine
 
-MakeWorker = Callable[..., Worker]
 
-
-@pytest.fixture
-def make_worker(tmp_path: Path) -> Iterator[MakeWorker]:
-    made: list[Worker] = []
-
-    def make(**environment: str) -> Worker:
-        made.append(Worker(tmp_path, environment))
-        return made[-1]
-
-    yield make
-    for worker in made:
-        worker.close()
-
-
-@pytest.fixture
-def edge() -> Iterator[FarEdge]:
-    edge = FarEdge()
-    edge.start()
-    yield edge
-    edge.stop()
-
-
-def test_actor_that_hears_of_the_end_is_tried_again(make_worker: MakeWorker) -> None:
+def test_actor_that_hears_of_the_end_is_tried_again(make_dramatiq: MakeWorker) -> None:
     """With `notify_shutdown` Dramatiq raises an exception into the actor: no failure of the task,
     but one more attempt."""
-    worker = make_worker().start()
+    worker = make_dramatiq().start()
     task_id = worker.send("notified")
     eventually(lambda: worker.told("notified"))
     worker.stop()
@@ -52,8 +26,8 @@ def test_actor_that_hears_of_the_end_is_tried_again(make_worker: MakeWorker) -> 
     assert worker.events(wire.TaskFailed, task_id) == []
 
 
-def test_worker_of_greenlets_reports_the_same(make_worker: MakeWorker, edge: FarEdge) -> None:
-    worker = make_worker(QUEUEDECK_DSN=spool.dsn(edge.port)).start(green=True, threads=8)
+def test_worker_of_greenlets_reports_the_same(make_dramatiq: MakeWorker, edge: FarEdge) -> None:
+    worker = make_dramatiq(QUEUEDECK_DSN=spool.dsn(edge.port)).start(green=True, threads=8)
     sent = {worker.send("sleep", 1) for _ in range(8)}
     eventually(lambda: {one.task_id for one in edge.events(wire.TaskSucceeded)} == sent)
     starts = edge.events(wire.TaskStarted)
@@ -64,8 +38,8 @@ def test_worker_of_greenlets_reports_the_same(make_worker: MakeWorker, edge: Far
     assert "Queuedeck's agent failed" not in worker.text
 
 
-def test_retries_of_greenlets_count_attempts(make_worker: MakeWorker) -> None:
-    worker = make_worker().start(green=True)
+def test_retries_of_greenlets_count_attempts(make_dramatiq: MakeWorker) -> None:
+    worker = make_dramatiq().start(green=True)
     task_id = worker.send("again")
     assert worker.event(wire.TaskFailed, task_id).attempt == 3
     assert [one.attempt for one in worker.events(wire.TaskRetrying, task_id)] == [1, 2]

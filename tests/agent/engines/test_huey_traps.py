@@ -3,7 +3,6 @@
 
 import time
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from tests.support.celery_worker import REPOSITORY, eventually
@@ -23,19 +22,6 @@ def worker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Worker]:
     worker = Worker(tmp_path_factory.mktemp("huey")).start("-k", "process", "-c", "1")
     yield worker
     worker.close()
-
-
-@pytest.fixture
-def make_huey(tmp_path: Path) -> Iterator[MakeWorker]:
-    made: list[Worker] = []
-
-    def make(storage: str = "redis", **environment: str) -> Worker:
-        made.append(Worker(tmp_path, storage, **environment))
-        return made[-1]
-
-    yield make
-    for worker in made:
-        worker.close()
 
 
 @pytest.mark.parametrize("code", [0, 3])

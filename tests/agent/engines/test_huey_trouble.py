@@ -4,7 +4,6 @@
 import json
 import os
 import signal
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,19 +17,6 @@ from queuedeck_agent import wire
 pytestmark = pytest.mark.engine
 
 DONE = [("Published", 1), ("Started", 1), ("Succeeded", 1)]
-
-
-@pytest.fixture
-def make_huey(tmp_path: Path) -> Iterator[MakeWorker]:
-    made: list[Worker] = []
-
-    def make(storage: str = "redis", **environment: str) -> Worker:
-        made.append(Worker(tmp_path, storage, **environment))
-        return made[-1]
-
-    yield make
-    for worker in made:
-        worker.close()
 
 
 def pid_of(worker: Worker, task_id: str) -> int:

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: AGPL-3.0-only
 """Real workers of the engines count their own queues for the server that asks over the link."""
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,14 +20,6 @@ MAKE: dict[str, Any] = {
     "huey": lambda folder, dsn: huey_worker.Worker(folder, QUEUEDECK_DSN=dsn),
     "arq": lambda folder, dsn: arq_worker.Worker(folder, QUEUEDECK_DSN=dsn),
 }
-
-
-@pytest.fixture
-def edge() -> Iterator[FarEdge]:
-    edge = FarEdge()
-    edge.start()
-    yield edge
-    edge.stop()
 
 
 @pytest.mark.parametrize("engine", MAKE)

@@ -2,7 +2,6 @@
 """Each worker process of Dramatiq and taskiq has a link of its own, and acts on its commands."""
 
 import base64
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -24,14 +23,6 @@ def text_of(edge: FarEdge) -> str:
     )
     place = f"{dsn.agent_key}@127.0.0.1:{edge.port}/{dsn.project}"
     return f"http://{place}?seal={dsn.seal.kid}.{seal}&root={root}"
-
-
-@pytest.fixture
-def edge() -> Iterator[FarEdge]:
-    edge = FarEdge()
-    edge.start()
-    yield edge
-    edge.stop()
 
 
 @pytest.mark.parametrize("library", [dramatiq_worker, taskiq_worker], ids=["dramatiq", "taskiq"])

@@ -41,14 +41,6 @@ def make(tmp_path: Path) -> Iterator[Make]:
         worker.close()
 
 
-@pytest.fixture
-def edge() -> Iterator[FarEdge]:
-    edge = FarEdge()
-    edge.start()
-    yield edge
-    edge.stop()
-
-
 @pytest.mark.parametrize(
     "options",
     [

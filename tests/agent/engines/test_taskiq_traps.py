@@ -1,36 +1,18 @@
 # SPDX-License-Identifier: AGPL-3.0-only
 """Messages that a stream gives out twice, functions that no time limit stops, broken pools."""
 
-from collections.abc import Callable, Iterator
-from pathlib import Path
-
 import pytest
 from tests.support.celery_worker import eventually
-from tests.support.taskiq_worker import Worker
+from tests.support.taskiq_worker import MakeWorker
 
 from queuedeck_agent import wire
 
 pytestmark = pytest.mark.engine
 
-MakeWorker = Callable[..., Worker]
 
-
-@pytest.fixture
-def make_worker(tmp_path: Path) -> Iterator[MakeWorker]:
-    made: list[Worker] = []
-
-    def make(**environment: str) -> Worker:
-        made.append(Worker(tmp_path, environment))
-        return made[-1]
-
-    yield make
-    for worker in made:
-        worker.close()
-
-
-def test_message_of_a_stream_that_is_given_out_twice(make_worker: MakeWorker) -> None:
+def test_message_of_a_stream_that_is_given_out_twice(make_taskiq: MakeWorker) -> None:
     """A task that runs longer than `idle_timeout` runs a second time beside itself."""
-    worker = make_worker(TEST_STREAM="soon").start(processes=2)
+    worker = make_taskiq(TEST_STREAM="soon").start(processes=2)
     task_id = worker.attached("print((await sleep.kiq(4)).task_id)")
     eventually(lambda: len(worker.events(wire.TaskSucceeded, task_id)) >= 2)
     starts = worker.events(wire.TaskStarted, task_id)
@@ -39,9 +21,9 @@ def test_message_of_a_stream_that_is_given_out_twice(make_worker: MakeWorker) ->
     assert {one.published_us for one in starts} == {worker.event(wire.TaskPublished, task_id).at_us}
 
 
-def test_function_goes_on_after_its_time_limit(make_worker: MakeWorker) -> None:
+def test_function_goes_on_after_its_time_limit(make_taskiq: MakeWorker) -> None:
     """taskiq gives the timeout as the result, and cannot stop the thread: so do we."""
-    worker = make_worker().start()
+    worker = make_taskiq().start()
     task_id = worker.send("sleep_sync", 2, timeout=0.2)
     failed = worker.event(wire.TaskFailed, task_id)
     assert failed.reason == "timeout"
@@ -50,9 +32,9 @@ def test_function_goes_on_after_its_time_limit(make_worker: MakeWorker) -> None:
     assert worker.kinds(task_id) == [("TaskStarted", 1), ("TaskFailed", 1)]
 
 
-def test_killed_process_of_a_pool_is_a_failure(make_worker: MakeWorker) -> None:
+def test_killed_process_of_a_pool_is_a_failure(make_taskiq: MakeWorker) -> None:
     """The worker lives on and stores an error, and fails every function after it."""
-    worker = make_worker().start("--use-process-pool")
+    worker = make_taskiq().start("--use-process-pool")
     task_id = worker.send("vanish")
     assert worker.event(wire.TaskFailed, task_id).exception.endswith("BrokenProcessPool")
     after = worker.event(wire.TaskFailed, worker.send("add_sync", 1, 1))

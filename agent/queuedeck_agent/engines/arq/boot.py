@@ -30,7 +30,7 @@ from queuedeck_agent.engines.arq.gate import Gate
 from queuedeck_agent.engines.arq.jobs import Run
 from queuedeck_agent.engines.arq.publish import Sending, running, sending
 from queuedeck_agent.engines.patches import Method, Patches
-from queuedeck_agent.guard import contained
+from queuedeck_agent.guard import absorbed, contained
 
 
 class Boot:
@@ -120,11 +120,11 @@ class Boot:
     def _observe(self, worker: Any) -> None:
         for name, function in worker.functions.items():
             self._functions.learn(str(name), function.coroutine)
-            self._observe_one(function)
+            if not hasattr(function.coroutine, "queuedeck_original"):
+                self._observe_one(function)
 
     def _observe_one(self, function: Any) -> None:
-        if not hasattr(function.coroutine, "queuedeck_original"):
-            function.coroutine = self._observed(function.coroutine)
+        function.coroutine = self._observed(function.coroutine)
 
     @contained
     def _before(self, pool: Any, function: Any, args: Any, named: "dict[str, Any]") -> Any:
@@ -146,53 +146,70 @@ class Boot:
             queue = str(named.get("_queue_name") or pool.default_queue_name)
             engine.publishing.after(str(function), sent, str(job.job_id), queue, named)
 
-    @contained
     def _begin(self, worker: Any, job_id: str, score: int) -> Run | None:
-        self._works(worker)
-        return Run(worker, job_id, score) if worker.pool in self._known else None
+        try:
+            engine = self._known.get(worker.pool)
+            if engine is None or worker not in engine.workers:
+                self._works(worker)
+                engine = self._known.get(worker.pool)
+            if engine is None or engine.jobs is None:
+                return None
+            return Run(engine.jobs, worker, job_id, score)
+        except Exception as error:
+            if not absorbed(error, f"{__name__}.begin"):
+                raise
+            return None
 
-    @contained
     def _read(self, run: Run, found: Any) -> None:
-        run.name = str(found[0])
-        run.published_us = int(found[4] or 0) * 1_000
-        function = run.worker.functions.get(run.name)
-        engine = self._known.get(run.worker.pool)
-        if function is not None and engine is not None and engine.publishing is not None:
-            self._observe_one(function)
-            engine.functions.learn(run.name, function.coroutine)
+        try:
+            run.name = str(found[0])
+            run.published_us = int(found[4] or 0) * 1_000
+            function = run.worker.functions.get(run.name)
+            if function is None:
+                return
+            if not hasattr(function.coroutine, "queuedeck_original"):
+                self._observe_one(function)
+            if run.name not in run.hooks.functions.hidden:
+                run.hooks.functions.learn(run.name, function.coroutine)
+        except Exception as error:
+            if not absorbed(error, f"{__name__}.read"):
+                raise
 
-    @contained
     def _keep(self, run: Run, message: Any, data: bytes) -> None:
-        run.read(message, data)
+        try:
+            run.read(message, data)
+        except Exception as error:
+            if not absorbed(error, f"{__name__}.keep"):
+                raise
 
-    @contained
     def _started(self, run: Run, ctx: Any, args: Any, kwargs: Any) -> None:
-        engine = self._known.get(run.worker.pool)
-        if engine is not None and engine.jobs is not None:
-            engine.jobs.started(run, ctx, args, kwargs)
+        try:
+            run.hooks.started(run, ctx, args, kwargs)
+        except Exception as error:
+            if not absorbed(error, f"{__name__}.started"):
+                raise
 
-    @contained
     def _ended(self, run: Run, task: "asyncio.Task[Any]") -> None:
-        engine = self._known.get(run.worker.pool)
-        if engine is None or engine.jobs is None:
-            return
-        error = asyncio.CancelledError() if task.cancelled() else task.exception()
-        if error is not None:
-            engine.jobs.raised(run, error)
-        else:
-            engine.jobs.returned(run, task.result())
+        try:
+            error = asyncio.CancelledError() if task.cancelled() else task.exception()
+            if error is not None:
+                run.hooks.raised(run, error)
+            else:
+                run.hooks.returned(run, task.result())
+        except Exception as mistake:
+            if not absorbed(mistake, f"{__name__}.ended"):
+                raise
 
-    @contained
     def _finished(self, run: Run, finish: bool) -> None:
-        engine = self._known.get(run.worker.pool)
-        if engine is not None and engine.jobs is not None:
-            engine.jobs.finished(run, finish)
+        try:
+            run.hooks.finished(run, finish)
+        except Exception as error:
+            if not absorbed(error, f"{__name__}.finished"):
+                raise
 
     @contained
     def _refused(self, run: Run) -> None:
-        engine = self._known.get(run.worker.pool)
-        if engine is not None and engine.jobs is not None:
-            engine.jobs.refused(run)
+        run.hooks.refused(run)
 
     def _made(self, original: Method) -> Method:
         def init(pool: Any, *args: Any, **named: Any) -> None:

@@ -5,7 +5,6 @@ arq's message is a dictionary that its workers read by key, so ours does not dis
 added where the serializer is known to take any dictionary: pickle, msgpack, and their kin.
 """
 
-import contextlib
 import pickle
 from collections.abc import Callable
 from typing import Any
@@ -107,8 +106,8 @@ def stamping(serializer: Serializer | None, stamp: "dict[str, Any]") -> Serializ
 
 def stamp_in(message: Any) -> "dict[str, Any]":
     """Our key of a message that was read."""
-    with contextlib.suppress(Exception):
+    try:
         found = message.get(STAMP)
-        if isinstance(found, dict):
-            return found
-    return {}
+    except Exception:  # noqa: BLE001 - an application's own deserializer gives what it likes
+        return {}
+    return found if isinstance(found, dict) else {}

@@ -14,6 +14,8 @@ import time
 import traceback
 from typing import Any
 
+import msgspec
+
 from queuedeck_agent import capture, wire
 from queuedeck_agent.engines.arq.call import stamp_in
 from queuedeck_agent.engines.arq.publish import PublishHooks
@@ -22,35 +24,29 @@ from queuedeck_agent.engines.capturing import captured
 INTERRUPTED = "The worker was stopped while the job ran. arq runs it again, as another attempt."
 
 
-class Run:
+class Run(msgspec.Struct, eq=False):
     """One job in this worker, from the moment it was taken."""
 
-    __slots__ = (
-        "aborted", "at_us", "attempt", "concluded", "data", "ended", "error", "job_id", "name",
-        "now_ns", "published_us", "result", "root_id", "score", "stamp", "started", "took_us",
-        "worker",
-    )  # fmt: skip
-
-    def __init__(self, worker: Any, job_id: str, score: int) -> None:
-        self.worker = worker
-        self.job_id = job_id
-        self.score = score
-        self.name = ""
-        self.attempt = 1
-        self.published_us = 0
-        self.root_id = ""
-        self.stamp: dict[str, Any] = {}
-        self.data = b""
-        self.started = False
-        self.ended = False
-        self.aborted = False
-        self.error: BaseException | None = None
-        self.concluded: Any = None
-        """The exception that arq stores as the result."""
-        self.result = b""
-        self.now_ns = 0
-        self.at_us = 0
-        self.took_us = -1
+    hooks: "JobHooks"
+    worker: Any
+    job_id: str
+    score: int
+    name: str = ""
+    attempt: int = 1
+    published_us: int = 0
+    root_id: str = ""
+    stamp: dict[str, Any] = {}
+    data: bytes = b""
+    started: bool = False
+    ended: bool = False
+    aborted: bool = False
+    error: BaseException | None = None
+    concluded: Any = None
+    """The exception that arq stores as the result."""
+    result: bytes = b""
+    now_ns: int = 0
+    at_us: int = 0
+    took_us: int = -1
 
     def read(self, message: Any, data: bytes) -> None:
         """The message as arq's worker has it now."""
@@ -71,8 +67,12 @@ class JobHooks:
     def __init__(self, publishing: PublishHooks) -> None:
         self.agent = publishing.agent
         self.arguments = publishing.arguments
+        self.functions = publishing.arguments.functions
+        self.release = publishing.agent.config.release
+        self.shows_results = publishing.agent.config.capture_results
         self.source = publishing.source
-        self.emit = self.agent.recorder.emit
+        self.recorder = publishing.agent.recorder
+        self.emit = self.recorder.emit
 
     def started(self, run: Run, ctx: "dict[str, Any]", args: Any, kwargs: Any) -> None:
         """The attempt begins. Arguments are captured here if the sender had no agent."""
@@ -80,7 +80,11 @@ class JobHooks:
         run.started = True
         run.attempt = int(ctx.get("job_try") or 1)
         queue = str(run.worker.queue_name)
-        shown, sealed, interrupted = captured(self._take, run, queue, args, kwargs)
+        stamp = run.stamp
+        shown = sealed = b""
+        interrupted: BaseException | None = None
+        if not (stamp.get("c") and stamp.get("s")):
+            shown, sealed, interrupted = captured(self._take, run, queue, args, kwargs)
         run.data = b""
         eta_us = run.score * 1_000
         self.emit(
@@ -95,11 +99,13 @@ class JobHooks:
                 shown,
                 sealed,
                 run.published_us,
-                str(run.stamp.get("p") or ""),
+                str(stamp.get("p") or ""),
                 run.root_id,
-                release=self.agent.config.release,
-                eta_us=eta_us if run.published_us < eta_us else 0,
-                pid=self.agent.recorder.pid(),
+                "",
+                False,
+                self.release,
+                eta_us if run.published_us < eta_us else 0,
+                self.recorder.pid(),
             )
         )
         run.now_ns = time.monotonic_ns()
@@ -109,8 +115,8 @@ class JobHooks:
     def returned(self, run: Run, value: Any) -> None:
         """The body is over; the job is not closed yet."""
         run.finish()
-        if self.agent.config.capture_results:
-            run.result = capture.result(value, self.arguments.functions.hidden_in(run.name))
+        if self.shows_results:
+            run.result = capture.result(value, self.functions.hidden_in(run.name))
 
     def raised(self, run: Run, error: BaseException) -> None:
         """An exception, a time limit, an abort, or the end of the worker."""

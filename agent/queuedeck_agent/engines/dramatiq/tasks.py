@@ -17,14 +17,17 @@ class TaskHooks:
 
     def __init__(self, sending: SendHooks, worker: str) -> None:
         self.agent = sending.agent
-        self.emit = sending.agent.recorder.emit
+        self.recorder = sending.agent.recorder
+        self.emit = self.recorder.emit
+        self.release = sending.agent.config.release
+        self.shows_results = sending.agent.config.capture_results
         self.sending = sending
         self.source = sending.source
         self.worker = worker
         self.running: dict[str, Run] = {}
         """By task id: what this process runs now."""
-        self._durations = sending.agent.recorder.hook_us
-        sending.agent.recorder.extras.find_by(self.here)
+        self._durations = self.recorder.hook_us
+        self.recorder.extras.find_by(self.here)
 
     def here(self) -> Here | None:
         """The attempt that runs in this thread or coroutine."""
@@ -89,9 +92,9 @@ class TaskHooks:
                 run.root_id,
                 stamp.get("g") or "",
                 bool(getattr(message, "redelivered", False)),
-                self.agent.config.release,
+                self.release,
                 0,
-                self.agent.recorder.pid(),
+                self.recorder.pid(),
             )
         )
         self._durations.append(time.time_ns() // 1_000 - at_us)
@@ -111,7 +114,7 @@ class TaskHooks:
             self._refused(run, "", "A middleware refused the message.")
         else:
             hidden = self.sending.signatures.hidden(run.name)
-            shown = capture.result(result, hidden) if self.agent.config.capture_results else b""
+            shown = capture.result(result, hidden) if self.shows_results else b""
             at_us = time.time_ns() // 1_000
             self.emit(
                 wire.TaskSucceeded(

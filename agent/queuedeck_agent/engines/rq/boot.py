@@ -41,22 +41,30 @@ class Boot:
         """After the import of `rq.worker`, by which all that is patched is there."""
         Steps(self).put(self.patches)
 
-    @contained
     def publishing(self, connection: Any) -> PublishHooks | None:
         """The hooks of enqueueing: the first call in a web process or script starts the agent."""
-        engine = self.engine or self._attach("producer", connection, None)
+        engine = self.engine or self._first_publishing(connection)
         return engine.publishing if engine is not None else None
 
-    @contained
     def running(self, worker: Any) -> RunHooks | None:
-        """The hooks of running. A spawned horse is a process without history: it has no link, since
-        it leaves by `os._exit`; the link of its parent finds its lane."""
+        """The hooks of running."""
         engine = self.engine
         if engine is None or engine.worker is None:
-            engine = self._attach("worker", worker.connection, worker)
-            if engine is not None and not worker.is_horse:
-                self._start_link("worker")
+            engine = self._first_running(worker)
         return engine.runs if engine is not None else None
+
+    @contained
+    def _first_publishing(self, connection: Any) -> RqEngine | None:
+        return self._attach("producer", connection, None)
+
+    @contained
+    def _first_running(self, worker: Any) -> RqEngine | None:
+        """A spawned horse is a process without history: it has no link, since it leaves by
+        `os._exit`; the link of its parent finds its lane."""
+        engine = self._attach("worker", worker.connection, worker)
+        if engine is not None and not worker.is_horse:
+            self._start_link("worker")
+        return engine
 
     @contained
     def works(self, worker: Any) -> None:

@@ -46,10 +46,7 @@ class Gate:
         self.is_passed = True
         self.in_burst = timeout is None
         until = time.monotonic() + (timeout or 0)
-        for one in queues:
-            if self.closes(one.name):
-                break
-        else:
+        if not (self.drained or self._paused.may_hold()) or not self._closes_one(queues):
             found = dequeue(queues, timeout)
             if not self._keeps_back(found):
                 return found
@@ -58,6 +55,9 @@ class Gate:
     def closes(self, queue: str) -> bool:
         """Whether nothing may be taken from this queue now."""
         return self.drained or (self._source, queue) in self._paused
+
+    def _closes_one(self, queues: list[Any]) -> bool:
+        return any(self.closes(one.name) for one in queues)
 
     def _take_from_open(
         self, dequeue: Dequeue, queues: list[Any], timeout: "int | None", until: float
@@ -97,9 +97,16 @@ class Gate:
         if found is None:
             return False
         job, queue = found
-        if self.closes(queue.name) and self._gives_back(job, queue):
+        if (
+            (self.drained or self._paused.may_hold())
+            and self.closes(queue.name)
+            and self._gives_back(job, queue)
+        ):
             return True
-        self._note(job)
+        stamp = rq_stamp.get(job)
+        name = stamp.name if stamp is not None else ""
+        if name and name not in self.names and len(self.names) < MOST_NAMES:
+            self.names.add(name)
         return False
 
     def _gives_back(self, job: Any, queue: Any) -> bool:
@@ -131,12 +138,6 @@ class Gate:
     def _give_back(self, job: Any, queue: Any, tried: int) -> None:
         keys = (queue.key, queue.intermediate_queue_key, job.key)
         self._connection.eval(scripts.GIVE_BACK, len(keys), *keys, job.id, int(tried > 0))
-
-    @contained
-    def _note(self, job: Any) -> None:
-        stamp = rq_stamp.get(job)
-        if stamp is not None and stamp.name and len(self.names) < MOST_NAMES:
-            self.names.add(stamp.name)
 
 
 def _let_stops_through() -> None:

@@ -15,24 +15,20 @@ class Horse:
     """A byte in a page that a worker shares with the horses that it forks."""
 
     def __init__(self) -> None:
-        self._page: mmap.mmap | None = None
+        self._page = mmap.mmap(-1, mmap.PAGESIZE)
 
     def forks(self) -> None:
         """In the parent, right before."""
-        if self._page is None:
-            self._page = mmap.mmap(-1, mmap.PAGESIZE)
         self._page[0] = 0
 
     def runs(self) -> None:
-        """In the horse: a job begins. Not in a worker that has never forked."""
-        if self._page is not None:
-            self._page[0] = _RUNS
+        """In the horse: a job begins."""
+        self._page[0] = _RUNS
 
     def told(self) -> None:
         """In the horse, or in the parent of one that died: how it ended was told."""
-        if self._page is not None:
-            self._page[0] = _TOLD
+        self._page[0] = _TOLD
 
     def left_without_a_word(self) -> bool:
         """In the parent, once it is gone."""
-        return self._page is not None and self._page[0] == _RUNS
+        return self._page[0] == _RUNS

@@ -47,6 +47,9 @@ class PublishHooks:
         self._origin = f"{os.getpid()}@{socket.gethostname()}"
         self._pid = os.getpid()
         self._keys: weakref.WeakKeyDictionary[Any, str] = weakref.WeakKeyDictionary()
+        self._newest: Callable[[], Any] = _nothing
+        self._newest_key = ""
+        """The source of the connection that was asked for last: nearly always the same."""
         self._hidden: dict[str, Hidden] = {}
         self._roots: dict[str, str] = {}
 
@@ -103,6 +106,8 @@ class PublishHooks:
 
     def source_of(self, connection: Any) -> str:
         """The source of a connection, introduced to the server before its first event."""
+        if connection is self._newest():
+            return self._newest_key
         pool = getattr(connection, "connection_pool", connection)
         key = self._keys.get(pool)
         if key is None:
@@ -110,6 +115,8 @@ class PublishHooks:
             key = self._keys[pool] = source.key
             at_us = time.time_ns() // 1_000
             self.agent.recorder.declare_source(sources.seen("rq", source, self.version, at_us))
+        self._newest_key = key
+        self._newest = weakref.ref(connection)
         return key
 
     def shown(self, job: Any, name: str) -> bytes:
@@ -213,7 +220,7 @@ class PublishHooks:
 
 
 def _nothing() -> None:
-    """It was told already: RQ enqueued the job twice in one pipeline."""
+    """It was told already, RQ enqueued the job twice in one pipeline; or no connection yet."""
 
 
 def is_at_hand(job: Any) -> bool:
@@ -236,8 +243,8 @@ def name_of(job: Any) -> str:
 
 def status_of(job: Any) -> str:
     """The status that the job object holds; Redis is not asked."""
-    status = vars(job).get("_status") or ""
-    return str(getattr(status, "value", status))
+    status = vars(job).get("_status")
+    return str.__str__(status) if isinstance(status, str) else ""
 
 
 def attempt_of(job: Any) -> int:

@@ -4,20 +4,24 @@
 A horse leaves by `os._exit`, so whatever it has to tell is in its lane before that.
 """
 
-import os
+import datetime
 import sys
 import time
 from typing import Any
+
+import msgspec
 
 from queuedeck_agent import capture, wire
 from queuedeck_agent.engines.rq import stamp as rq_stamp
 from queuedeck_agent.engines.rq.horse import Horse
 from queuedeck_agent.engines.rq.publish import PublishHooks, attempt_of, name_of
 from queuedeck_agent.extras import Here
-from queuedeck_agent.guard import contained
+from queuedeck_agent.guard import absorbed, contained
 from queuedeck_agent.overrides import hidden_in
 
 _SECOND_US = 1_000_000
+_MICROSECOND = datetime.timedelta(microseconds=1)
+_clock_ns = time.time_ns
 _PATIENCE_S = 60
 """RQ's parent kills a horse that is so much over its time limit."""
 _RETRY = "rq.job.Retry"
@@ -26,24 +30,19 @@ _NO_WORD = (
 )
 
 
-class Run:
+class Run(msgspec.Struct, eq=False):
     """One execution in this process."""
 
-    __slots__ = ("about", "at_us", "job", "name", "queue", "success", "told", "worker")
-
-    def __init__(
-        self, job: Any, name: str, queue: str, worker: str, at_us: int, about: tuple[str, str, int]
-    ) -> None:
-        self.job = job
-        self.name = name
-        self.queue = queue
-        self.worker = worker
-        self.at_us = at_us
-        self.about = about
-        """(source, job id, attempt)."""
-        self.told = False
-        self.success: wire.TaskSucceeded | None = None
-        """What is told once RQ has written it down."""
+    job: Any
+    name: str
+    queue: str
+    worker: str
+    at_us: int
+    about: tuple[str, str, int]
+    """(source, job id, attempt)."""
+    told: bool = False
+    success: wire.TaskSucceeded | None = None
+    """What is told once RQ has written it down."""
 
 
 class RunHooks:
@@ -52,9 +51,14 @@ class RunHooks:
     def __init__(self, publishing: PublishHooks) -> None:
         self.publishing = publishing
         self.agent = publishing.agent
+        self.recorder = publishing.agent.recorder
         self.emit = publishing.emit
+        self.release = publishing.agent.config.release
+        self.shows_arguments = publishing.agent.config.capture_args
+        self.shows_results = publishing.agent.config.capture_results
         self.run: Run | None = None
-        self.horse = Horse()
+        self._horse: Horse | None = None
+        """Once there was one: a worker that runs jobs itself has none."""
         self._killed = ""
         """The job whose horse was found dead."""
         self.agent.recorder.extras.find_by(self.here)
@@ -65,28 +69,34 @@ class RunHooks:
         return Here(*run.about) if run is not None else None
 
     @contained
+    def forks(self) -> None:
+        """A horse is about to be forked for the next job."""
+        if self._horse is None:
+            self._horse = Horse()
+        self._horse.forks()
+
     def begins(self, worker: Any, job: Any, queue: Any) -> None:
         """The worker is about to run a job, in this process."""
-        at_us = time.time_ns() // 1_000
-        stamp = rq_stamp.get(job)
-        if stamp is None or stamp.ended:
-            # Its publisher has no agent. RQ's own time of enqueueing names this run.
-            published_us = rq_stamp.instant_us(job.enqueued_at) or at_us
-            if stamp is not None and published_us <= stamp.at:
-                published_us = at_us  # the id was in the queue twice: this is a run of its own
-            family = (stamp.parent, stamp.root) if stamp is not None else _family_of(job)
-            attempt = 1 if stamp is not None else attempt_of(job)
-            stamp = rq_stamp.Stamp(published_us, attempt, False, "", *family)
-        now = stamp.c or not self.agent.config.capture_args
-        if not stamp.name:
-            stamp.name = _real_name(job) if now else name_of(job)
-        rq_stamp.put(job, stamp)
-        about = (self.publishing.source_of(job.connection), job.id, stamp.n)
-        self.run = Run(job, stamp.name, queue.name, worker.name, at_us, about)
-        self.horse.runs()
-        self.publishing.current, self.publishing.current_id = stamp, job.id
-        if now:
-            self._tell_start(b"", b"")
+        try:
+            at_us = _clock_ns() // 1_000
+            stamp: rq_stamp.Stamp | None = vars(job).get(rq_stamp.ON_JOB)
+            if stamp is None or stamp.ended:
+                stamp = _stamp_of_another_run(job, stamp, at_us)
+                rq_stamp.put(job, stamp)
+            now = stamp.c or not self.shows_arguments
+            if not stamp.name:
+                stamp.name = _real_name(job) if now else name_of(job)
+            publishing = self.publishing
+            about = (publishing.source_of(job.connection), job.id, stamp.n)
+            run = self.run = Run(job, stamp.name, queue.name, worker.name, at_us, about)
+            if self._horse is not None:
+                self._horse.runs()
+            publishing.current, publishing.current_id = stamp, about[1]
+            if now:
+                self._tell_start(run, stamp)
+        except Exception as error:
+            if not absorbed(error, f"{__name__}.begins"):
+                raise
 
     def calls(self, job: Any) -> None:
         """The function is imported, its call comes next: the arguments can be shown."""
@@ -94,41 +104,51 @@ class RunHooks:
         if run is not None and not run.told and run.job is job:
             self._tell_start_with_arguments(run)
 
-    @contained
     def ends(self) -> None:
         """The worker is done with the job."""
-        self.horse.told()
+        if self._horse is not None:
+            self._horse.told()
         self.run = None
-        self.publishing.current, self.publishing.current_id = None, ""
-        self.publishing.release()
+        publishing = self.publishing
+        publishing.current, publishing.current_id = None, ""
+        if publishing.held:
+            publishing.release()
+        publishing.held = None
 
-    @contained
     def may_end(self, job: Any) -> None:
         """RQ is about to write down that it went well; what follows from it is told after.
 
         The event is made now: after RQ has waited for Redis, the same lines cost twice as much.
         """
-        self._mark_ended(job)
-        self.publishing.held = []
-        run = self.run
-        if run is None:
-            return
-        self._tell_start_late()
-        shows = self.agent.config.capture_results
-        hidden = self.publishing.hidden_in(job, run.name)
-        if hidden is None:
-            hidden = hidden_in(None, run.name)
-        run.success = wire.TaskSucceeded(
-            time.time_ns() // 1_000,
-            *run.about,
-            max(0, _took_us(job)),
-            capture.result(vars(job).get("_result"), hidden) if shows else b"",
-            run.name,
-            run.worker,
-        )
+        try:
+            fields = vars(job)
+            stamp: rq_stamp.Stamp | None = fields.get(rq_stamp.ON_JOB)
+            if stamp is None:
+                self._mark_ended(job)
+            else:
+                stamp.ended = True
+            self.publishing.held = []
+            run = self.run
+            if run is None:
+                return
+            if not run.told:
+                self._tell_start_late()
+            hidden = self.publishing.hidden_in(job, run.name)
+            if hidden is None:
+                hidden = hidden_in(None, run.name)
+            run.success = wire.TaskSucceeded(
+                _clock_ns() // 1_000,
+                *run.about,
+                max(0, _took_us(job)),
+                capture.result(fields.get("_result"), hidden) if self.shows_results else b"",
+                run.name,
+                run.worker,
+            )
+        except Exception as error:
+            if not absorbed(error, f"{__name__}.may_end"):
+                raise
 
-    @contained
-    def succeeded(self, job: Any) -> None:
+    def succeeded(self) -> None:
         """RQ has written it down."""
         run = self.run
         if run is not None and run.success is not None:
@@ -159,7 +179,8 @@ class RunHooks:
     @contained
     def fails(self, worker: Any, job: Any, text: str) -> None:
         """RQ is about to write down a failure: in the horse, or in the parent of a dead one."""
-        self.horse.told()
+        if self._horse is not None:
+            self._horse.told()
         self._tell_start_late()
         error = sys.exc_info()[1] if self.run is not None else None
         about = self._about(job)
@@ -197,8 +218,8 @@ class RunHooks:
     @contained
     def horse_left(self, worker: Any, job: Any) -> None:
         """In the parent, when RQ has looked after it and is satisfied."""
-        if self.horse.left_without_a_word():
-            self.horse.told()
+        if self._horse is not None and self._horse.left_without_a_word():
+            self._horse.told()
             self.emit(wire.TaskLost(*self._about(job), _NO_WORD, name_of(job), worker.name))
 
     @contained
@@ -237,8 +258,9 @@ class RunHooks:
 
     def _tell_start_late(self) -> None:
         """The function could not be imported, or its arguments not be read."""
-        if self.run is not None:
-            self._tell_start(b"", b"")
+        run = self.run
+        if run is not None and not run.told:
+            self._tell_start(run, rq_stamp.get(run.job) or rq_stamp.Stamp())
 
     @contained
     def _tell_start_with_arguments(self, run: Run) -> None:
@@ -247,14 +269,13 @@ class RunHooks:
         if stamp is not None:
             stamp.name = run.name
         shown = self.publishing.shown(run.job, run.name)
-        self._tell_start(shown, self.publishing.sealed(run.job, run.name) if shown else b"")
+        sealed = self.publishing.sealed(run.job, run.name) if shown else b""
+        self._tell_start(run, stamp or rq_stamp.Stamp(), shown, sealed)
 
-    def _tell_start(self, shown: bytes, sealed: bytes) -> None:
-        run = self.run
-        if run is None or run.told:
-            return
+    def _tell_start(
+        self, run: Run, stamp: rq_stamp.Stamp, shown: bytes = b"", sealed: bytes = b""
+    ) -> None:
         run.told = True
-        stamp = rq_stamp.get(run.job) or rq_stamp.Stamp()
         self.emit(
             wire.TaskStarted(
                 run.at_us,
@@ -269,11 +290,21 @@ class RunHooks:
                 stamp.root,
                 vars(run.job).get("group_id") or "",
                 False,
-                self.agent.config.release,
+                self.release,
                 0,
-                os.getpid(),
+                self.recorder.pid(),
             )
         )
+
+
+def _stamp_of_another_run(job: Any, old: rq_stamp.Stamp | None, at_us: int) -> rq_stamp.Stamp:
+    """Its publisher has no agent. RQ's own time of enqueueing names this run."""
+    published_us = rq_stamp.instant_us(job.enqueued_at) or at_us
+    if old is None:
+        return rq_stamp.Stamp(published_us, attempt_of(job), False, "", *_family_of(job))
+    if published_us <= old.at:
+        published_us = at_us  # the id was in the queue twice: this is a run of its own
+    return rq_stamp.Stamp(published_us, 1, False, "", old.parent, old.root)
 
 
 def _real_name(job: Any) -> str:
@@ -294,9 +325,14 @@ def _family_of(job: Any) -> tuple[str, str]:
 
 def _took_us(job: Any) -> int:
     """As RQ measured it: from before the call to after it."""
-    if not job.started_at or not job.ended_at:
+    began, ended = job.started_at, job.ended_at
+    if not began or not ended:
         return -1
-    return rq_stamp.instant_us(job.ended_at) - rq_stamp.instant_us(job.started_at)
+    try:
+        took: int = (ended - began) // _MICROSECOND
+        return took
+    except TypeError:  # only one of them has a zone
+        return rq_stamp.instant_us(ended) - rq_stamp.instant_us(began)
 
 
 def _told(error: BaseException | None, text: str) -> tuple[str, str]:

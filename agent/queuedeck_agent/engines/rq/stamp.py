@@ -9,10 +9,12 @@ from typing import Any
 
 import msgspec
 
-from queuedeck_agent.guard import contained
+from queuedeck_agent.guard import absorbed, contained
 
 FIELD = "queuedeck"
-_ON_JOB = "queuedeck_stamp"
+_FIELD_BYTES = FIELD.encode()
+ON_JOB = "queuedeck_stamp"
+"""Among the attributes of a job object."""
 
 
 class Stamp(msgspec.Struct, omit_defaults=True):
@@ -37,12 +39,12 @@ _decode = msgspec.json.Decoder(Stamp).decode
 
 def get(job: Any) -> Stamp | None:
     """The stamp of a job that was made or read in this process."""
-    return vars(job).get(_ON_JOB)
+    return vars(job).get(ON_JOB)
 
 
 def put(job: Any, stamp: Stamp) -> None:
     """Stamps the job; its next save writes it."""
-    vars(job)[_ON_JOB] = stamp
+    vars(job)[ON_JOB] = stamp
 
 
 def encoded(stamp: Stamp) -> bytes:
@@ -58,17 +60,19 @@ def write(job: Any, fields: Any) -> None:
         fields[FIELD] = _encode(stamp)
 
 
-@contained
 def read(job: Any, fields: Any) -> None:
     """Takes the stamp from what was read."""
-    found = fields.get(FIELD.encode()) or fields.get(FIELD)
-    if found:
-        try:
-            put(job, _decode(found))
-        except msgspec.DecodeError:
-            vars(job).pop(_ON_JOB, None)
-    else:
-        vars(job).pop(_ON_JOB, None)
+    try:
+        found = fields.get(_FIELD_BYTES) or fields.get(FIELD)
+        if found:
+            vars(job)[ON_JOB] = _decode(found)
+        else:
+            vars(job).pop(ON_JOB, None)
+    except msgspec.DecodeError:
+        vars(job).pop(ON_JOB, None)
+    except Exception as error:
+        if not absorbed(error, f"{__name__}.read"):
+            raise
 
 
 def instant_us(moment: Any) -> int:

@@ -242,7 +242,9 @@ class Steps:
             agent = agents.current()
             if agent is not None:
                 agent.recorder.lend()
-                self._will_fork(worker)
+                hooks = self._boot.running(worker)
+                if hooks is not None:
+                    hooks.forks()
             try:
                 return original(worker, *args, **kwargs)
             finally:
@@ -266,12 +268,6 @@ class Steps:
             return result
 
         return monitor_work_horse
-
-    @contained
-    def _will_fork(self, worker: Any) -> None:
-        hooks = self._boot.running(worker)
-        if hooks is not None:
-            hooks.horse.forks()
 
     def _performs(self, original: Method) -> Method:
         def perform_job(worker: Any, job: Any, queue: Any, *args: Any, **kwargs: Any) -> Any:
@@ -306,7 +302,7 @@ class Steps:
                 return original(worker, job, *args, **kwargs)
             hooks.may_end(job)
             result = original(worker, job, *args, **kwargs)
-            hooks.succeeded(job)
+            hooks.succeeded()
             return result
 
         return handle_job_success
