@@ -62,6 +62,7 @@ def redacts(hide: Iterable[str] = (), show: Iterable[str] = ()) -> Callable[[_F]
         # Asked for their class, an engine's lazy proxies would make their task.
         if type(function) is types.FunctionType:
             setattr(function, _ATTRIBUTE, (tuple(hidden), tuple(shown)))
+            _marked.add(function.__qualname__)
         else:
             log.warning(
                 "Queuedeck: @redacts stands above %r. It belongs directly above `def`; until then "
@@ -98,6 +99,8 @@ def path_of(text: str) -> Path | None:
 
 
 _rules: list[TaskRule] = []
+_marked: set[str] = set()
+"""Names of functions that carry `@redacts`."""
 _said_doubts: set[str] = set()
 
 
@@ -108,6 +111,11 @@ def configure(rules: tuple[TaskRule, ...], doubts: Iterable[str] = ()) -> None:
         if doubt not in _said_doubts:
             _said_doubts.add(doubt)
             log.warning("Queuedeck: %s", doubt)
+
+
+def are_given() -> bool:
+    """Whether anything is said of any task so far: if not, no result needs a look at its task."""
+    return bool(_rules or _marked)
 
 
 def parse(text: str) -> Redaction:

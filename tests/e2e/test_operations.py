@@ -11,7 +11,7 @@ import time
 import pytest
 from playwright.sync_api import expect
 from tests.support.e2e_browser import chromium, session
-from tests.support.e2e_server import eventually
+from tests.support.e2e_server import eventually, eventually_none
 
 TASKS = 12
 EMAIL = "ann@example.com"
@@ -20,10 +20,14 @@ FILTER = "state:failed task:e2e.mended"
 
 
 @pytest.fixture(scope="module")
-def failed(worker, tasks, project):
-    """Tasks that failed, because of something that can be put right."""
-    sent = {tasks.mended.delay(number).id for number in range(TASKS)}
-    eventually(lambda: len(project.api.tasks(FILTER)) == TASKS, 60)
+def failed(worker, tasks, project, broker):
+    """Tasks that failed, because of something that can be put right; the same ones in a second
+    go."""
+    sent = {f"mended-{number}" for number in range(TASKS)}
+    if not runs(broker):
+        for number in range(TASKS):
+            tasks.mended.apply_async((number,), task_id=f"mended-{number}")
+    eventually_none(lambda: sent - {task["task_id"] for task in project.api.tasks(FILTER)}, 60)
     return sent
 
 

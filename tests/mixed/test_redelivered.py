@@ -4,6 +4,7 @@ then the first run ends too. There is one task, and it has the state that both l
 
 import os
 import signal
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -14,6 +15,9 @@ from tests.mixed.conftest import Place
 from tests.mixed.engines import Mixed
 
 pytestmark = pytest.mark.engine
+
+INVISIBLE_S = 1.5
+"""More than the `visibility_timeout` of the tests' Celery application."""
 
 
 @contextmanager
@@ -89,6 +93,7 @@ def test_task_that_runs_longer_than_it_is_invisible(place: Place) -> None:
         task_id = worker.send_attached(call("sleep", name, 12))
         eventually(lambda: worker.told("sleeps", name))
         eventually(lambda: shown(api, task_id) == ("running", 1))
+        time.sleep(INVISIBLE_S)
         start_another()  # a worker looks for such messages when it starts
         eventually(lambda: len(worker.told("sleeps", name)) == 2)
         first, second = (int(line[2]) for line in worker.told("sleeps", name))

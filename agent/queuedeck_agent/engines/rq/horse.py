@@ -18,11 +18,7 @@ class Horse:
         self._page = mmap.mmap(-1, mmap.PAGESIZE)
 
     def forks(self) -> None:
-        """In the parent, right before."""
-        self._page[0] = 0
-
-    def runs(self) -> None:
-        """In the horse: a job begins."""
+        """In the parent, right before: the horse has nothing to do but its job."""
         self._page[0] = _RUNS
 
     def told(self) -> None:

@@ -209,7 +209,8 @@ class PublishHooks:
         return known
 
     def has_sent(self, name: str) -> bool:
-        """Whether this process has enqueued, or run, a job of that name; not all are kept."""
+        """Whether this process has enqueued a job of that name, or shown its arguments; not all are
+        kept."""
         return name in self._hidden
 
     def _own_origin(self) -> str:

@@ -7,9 +7,11 @@ A horse leaves by `os._exit`, so whatever it has to tell is in its lane before t
 import datetime
 import sys
 import time
+from os import getpid
 from typing import Any
 
 import msgspec
+from msgspec.structs import force_setattr
 
 from queuedeck_agent import capture, wire
 from queuedeck_agent.engines.rq import stamp as rq_stamp
@@ -17,7 +19,7 @@ from queuedeck_agent.engines.rq.horse import Horse
 from queuedeck_agent.engines.rq.publish import PublishHooks, attempt_of, name_of
 from queuedeck_agent.extras import Here
 from queuedeck_agent.guard import absorbed, contained
-from queuedeck_agent.overrides import hidden_in
+from queuedeck_agent.overrides import are_given, hidden_in
 
 _SECOND_US = 1_000_000
 _MICROSECOND = datetime.timedelta(microseconds=1)
@@ -40,6 +42,9 @@ class Run(msgspec.Struct, eq=False):
     at_us: int
     about: tuple[str, str, int]
     """(source, job id, attempt)."""
+    stamp: rq_stamp.Stamp
+    start: wire.TaskStarted | None = None
+    """Made by the parent for its horse, which fills in what only itself knows."""
     told: bool = False
     success: wire.TaskSucceeded | None = None
     """What is told once RQ has written it down."""
@@ -69,31 +74,45 @@ class RunHooks:
         return Here(*run.about) if run is not None else None
 
     @contained
-    def forks(self) -> None:
-        """A horse is about to be forked for the next job."""
+    def forks(self, worker: Any, job: Any, queue: Any) -> None:
+        """A horse is about to be forked for the job. What can be made for it is made here: in a
+        fresh process, each function takes ten pages of memory that have to be copied first."""
+        self.recorder.lend()
         if self._horse is None:
             self._horse = Horse()
         self._horse.forks()
+        stamp = rq_stamp.get(job)
+        if stamp is None or stamp.ended or not stamp.name or not self._knows_all(stamp):
+            return  # the job has to be deserialised first: that is the horse's
+        run = self._run_of(worker, job, queue, stamp)
+        run.start = self._start_of(run)
+        self.run = run
+
+    def forked(self, horse: int) -> None:
+        """In the parent: the job runs in that process."""
+        self.run = None
+        self.recorder.lent_to(horse)
 
     def begins(self, worker: Any, job: Any, queue: Any) -> None:
         """The worker is about to run a job, in this process."""
         try:
-            at_us = _clock_ns() // 1_000
-            stamp: rq_stamp.Stamp | None = vars(job).get(rq_stamp.ON_JOB)
-            if stamp is None or stamp.ended:
-                stamp = _stamp_of_another_run(job, stamp, at_us)
-                rq_stamp.put(job, stamp)
-            now = stamp.c or not self.shows_arguments
-            if not stamp.name:
-                stamp.name = _real_name(job) if now else name_of(job)
+            run = self.run
+            if run is None or run.job is not job:
+                stamp: rq_stamp.Stamp | None = vars(job).get(rq_stamp.ON_JOB)
+                if stamp is None or stamp.ended:
+                    stamp = _stamp_of_another_run(job, stamp)
+                    rq_stamp.put(job, stamp)
+                run = self.run = self._run_of(worker, job, queue, stamp)
             publishing = self.publishing
-            about = (publishing.source_of(job.connection), job.id, stamp.n)
-            run = self.run = Run(job, stamp.name, queue.name, worker.name, at_us, about)
-            if self._horse is not None:
-                self._horse.runs()
-            publishing.current, publishing.current_id = stamp, about[1]
-            if now:
-                self._tell_start(run, stamp)
+            publishing.current, publishing.current_id = run.stamp, run.about[1]
+            if run.start is not None:
+                force_setattr(run.start, "at_us", _clock_ns() // 1_000)
+                force_setattr(run.start, "pid", getpid())
+                run.told = True
+                self.emit(run.start)
+            elif self._knows_all(run.stamp):
+                run.told = True
+                self.emit(self._start_of(run))
         except Exception as error:
             if not absorbed(error, f"{__name__}.begins"):
                 raise
@@ -133,14 +152,15 @@ class RunHooks:
                 return
             if not run.told:
                 self._tell_start_late()
-            hidden = self.publishing.hidden_in(job, run.name)
-            if hidden is None:
-                hidden = hidden_in(None, run.name)
+            shown = b""
+            if self.shows_results:
+                value = fields.get("_result")
+                shown = self._shown(run, value) if are_given() else capture.result(value)
             run.success = wire.TaskSucceeded(
                 _clock_ns() // 1_000,
                 *run.about,
                 max(0, _took_us(job)),
-                capture.result(fields.get("_result"), hidden) if self.shows_results else b"",
+                shown,
                 run.name,
                 run.worker,
             )
@@ -256,49 +276,59 @@ class RunHooks:
         stamp.ended = True
         rq_stamp.put(job, stamp)
 
+    def _knows_all(self, stamp: rq_stamp.Stamp) -> bool:
+        """Whether the start can be told before the job is deserialised."""
+        return stamp.c or not self.shows_arguments
+
+    def _run_of(self, worker: Any, job: Any, queue: Any, stamp: rq_stamp.Stamp) -> Run:
+        if not stamp.name:
+            stamp.name = _real_name(job) if self._knows_all(stamp) else name_of(job)
+        about = (self.publishing.source_of(job.connection), job.id, stamp.n)
+        return Run(job, stamp.name, queue.name, worker.name, _clock_ns() // 1_000, about, stamp)
+
+    def _shown(self, run: Run, value: Any) -> bytes:
+        hidden = self.publishing.hidden_in(run.job, run.name)
+        return capture.result(value, hidden_in(None, run.name) if hidden is None else hidden)
+
+    @contained
+    def _tell_start_with_arguments(self, run: Run) -> None:
+        run.name = run.stamp.name = _real_name(run.job)  # RQ has deserialised the job by now
+        shown = self.publishing.shown(run.job, run.name)
+        sealed = self.publishing.sealed(run.job, run.name) if shown else b""
+        run.told = True
+        self.emit(self._start_of(run, shown, sealed))
+
     def _tell_start_late(self) -> None:
         """The function could not be imported, or its arguments not be read."""
         run = self.run
         if run is not None and not run.told:
-            self._tell_start(run, rq_stamp.get(run.job) or rq_stamp.Stamp())
+            run.told = True
+            self.emit(self._start_of(run))
 
-    @contained
-    def _tell_start_with_arguments(self, run: Run) -> None:
-        run.name = _real_name(run.job)  # RQ has deserialised the job by now
-        stamp = rq_stamp.get(run.job)
-        if stamp is not None:
-            stamp.name = run.name
-        shown = self.publishing.shown(run.job, run.name)
-        sealed = self.publishing.sealed(run.job, run.name) if shown else b""
-        self._tell_start(run, stamp or rq_stamp.Stamp(), shown, sealed)
-
-    def _tell_start(
-        self, run: Run, stamp: rq_stamp.Stamp, shown: bytes = b"", sealed: bytes = b""
-    ) -> None:
-        run.told = True
-        self.emit(
-            wire.TaskStarted(
-                run.at_us,
-                *run.about,
-                run.name,
-                run.worker,
-                run.queue,
-                shown,
-                sealed,
-                stamp.at,
-                stamp.parent,
-                stamp.root,
-                vars(run.job).get("group_id") or "",
-                False,
-                self.release,
-                0,
-                self.recorder.pid(),
-            )
+    def _start_of(self, run: Run, shown: bytes = b"", sealed: bytes = b"") -> wire.TaskStarted:
+        stamp = run.stamp
+        return wire.TaskStarted(
+            run.at_us,
+            *run.about,
+            run.name,
+            run.worker,
+            run.queue,
+            shown,
+            sealed,
+            stamp.at,
+            stamp.parent,
+            stamp.root,
+            vars(run.job).get("group_id") or "",
+            False,
+            self.release,
+            0,
+            self.recorder.pid(),
         )
 
 
-def _stamp_of_another_run(job: Any, old: rq_stamp.Stamp | None, at_us: int) -> rq_stamp.Stamp:
+def _stamp_of_another_run(job: Any, old: rq_stamp.Stamp | None) -> rq_stamp.Stamp:
     """Its publisher has no agent. RQ's own time of enqueueing names this run."""
+    at_us = _clock_ns() // 1_000
     published_us = rq_stamp.instant_us(job.enqueued_at) or at_us
     if old is None:
         return rq_stamp.Stamp(published_us, attempt_of(job), False, "", *_family_of(job))

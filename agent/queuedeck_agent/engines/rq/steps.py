@@ -8,7 +8,6 @@ comes out.
 import threading
 from typing import TYPE_CHECKING, Any
 
-from queuedeck_agent import agent as agents
 from queuedeck_agent.engines.patches import Method, Patches, unwrapped
 from queuedeck_agent.engines.rq import stamp as rq_stamp
 from queuedeck_agent.engines.rq.publish import status_of
@@ -238,18 +237,15 @@ class Steps:
         return register_birth
 
     def _forks(self, original: Method) -> Method:
-        def fork_work_horse(worker: Any, *args: Any, **kwargs: Any) -> Any:
-            agent = agents.current()
-            if agent is not None:
-                agent.recorder.lend()
-                hooks = self._boot.running(worker)
-                if hooks is not None:
-                    hooks.forks()
+        def fork_work_horse(worker: Any, job: Any, queue: Any, *args: Any, **kwargs: Any) -> Any:
+            hooks = self._boot.running(worker)
+            if hooks is None:
+                return original(worker, job, queue, *args, **kwargs)
+            hooks.forks(worker, job, queue)
             try:
-                return original(worker, *args, **kwargs)
+                return original(worker, job, queue, *args, **kwargs)
             finally:
-                if agent is not None:
-                    agent.recorder.lent_to(worker.horse_pid)
+                hooks.forked(worker.horse_pid)
 
         return fork_work_horse
 
