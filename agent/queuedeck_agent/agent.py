@@ -89,8 +89,8 @@ class Agent:
         self.checkpoint = ""
         self._link: Link | None = None
         self._link_pid = 0
-        self._inherited: Link | None = None
-        """In a child for one task: the parent's, since to free it would touch all its memory."""
+        self._lends = False
+        """The child that is forked now is for one task, and leaves by `os._exit`."""
         if config.logs:
             self._follow_logs(config.logs)
         forks.follow(self)
@@ -133,7 +133,7 @@ class Agent:
     def stop(self, flush_s: float = 1.0) -> None:
         """Ships what it can in that time, leaves the rest in the spool, closes everything."""
         link, self._link = self._link, None
-        if link is not None:
+        if link is not None and self._link_pid == os.getpid():
             link.stop(flush_s)
         self.recorder.close()
 
@@ -199,24 +199,28 @@ class Agent:
 
     def before_fork(self) -> None:
         """Holds the link's thread at a safe point, for 5 ms at most."""
-        if self._link is not None:
+        if self._link is not None and self._link_pid == os.getpid():
             self._link.park()
+        self._lends = self.recorder.lends
 
     def after_fork_in_parent(self) -> None:
         """Lets the link's thread go on."""
-        if self._link is not None:
+        if self._link is not None and self._link_pid == os.getpid():
             self._link.unpark()
 
     def after_fork_in_child(self) -> None:
-        """Drops what belongs to the parent, by closing only: unlocking would unlock the parent."""
-        is_brief = self.recorder.abandon()
-        link, self._link = self._link, None
+        """Drops what belongs to the parent, by closing only: unlocking would unlock the parent.
+        A child for one task only hangs up: the rest ends with it, soon, and each line costs."""
+        link = self._link
+        if self._lends:
+            if link is not None:
+                link.hang_up()
+            return
+        self.recorder.abandon()
+        self._link = None
         if link is not None:
             link.abandon()
-            if is_brief:
-                self._inherited = link
-            else:
-                link.shipper.unmap()
+            link.shipper.unmap()
         if self.spool.folder is None:
             self._link_pid = 0
             self.family = new_id()

@@ -26,7 +26,6 @@ EVERY_S = (1, 300)
 """The server's wish is kept within."""
 LONGEST_REST_S = 300.0
 """A broker that does not answer is asked more and more rarely, down to this."""
-PARK_S = 0.005
 
 
 class Reader(Protocol):
@@ -79,9 +78,8 @@ class Discovery:
         self._found: deque[wire.QueueSnapshot] = deque(maxlen=4 * MOST_SOURCES)
         self._looks: dict[str, _Look] = {}
         self._thread: threading.Thread | None = None
-        self._busy = threading.Lock()
+        self.busy = threading.Lock()
         """Held whenever the thread is not waiting; a fork waits a moment for it."""
-        self._parked: set[int] = set()
 
     def observe(self, order: wire.Observe | None) -> None:
         """Takes the place of what was asked before; None when the connection is gone."""
@@ -104,17 +102,6 @@ class Discovery:
         self._stopping = True
         self._changed.set()
 
-    def park(self) -> None:
-        """Before a fork: waits until the thread is at a safe point, for 5 ms at most."""
-        if self._thread is not None and self._busy.acquire(timeout=PARK_S):
-            self._parked.add(threading.get_ident())
-
-    def unpark(self) -> None:
-        """After a fork, in the parent."""
-        if threading.get_ident() in self._parked:
-            self._parked.discard(threading.get_ident())
-            self._busy.release()
-
     def _run(self) -> None:
         while not self._stopping:
             order = self._order
@@ -127,7 +114,7 @@ class Discovery:
             for watch in sources:
                 if self._stopping or self._order is not order:
                     break
-                with self._busy:
+                with self.busy:
                     self._look(watch, order)
             self._close_others(tuple(watch.source for watch in sources))
             self._changed.wait(_between(order.every_s))

@@ -4,6 +4,7 @@
 Nothing that the server says or does not say reaches the host: at worst events wait in the spool.
 """
 
+import _socket
 import logging
 import os
 import threading
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
     from queuedeck_agent.connect import Trouble
 
 log = logging.getLogger("queuedeck_agent")
+_detach = _socket.socket.detach
+"""Without the method of Python's own around it: see `Link.hang_up`."""
 
 LOOK_AROUND_S = 1.0
 ELECTION_S = 5.0
@@ -47,8 +50,8 @@ class Link:
         self.hello_due = False
         self.busy = threading.Lock()
         """Held whenever the thread is not waiting; a fork waits a moment for it."""
-        self._parked: set[int] = set()
-        """Threads of the host that fork just now and hold `busy` for it."""
+        self._parked: dict[int, list[threading.Lock]] = {}
+        """Threads of the host that fork just now, and what they hold for it."""
         self._thread = threading.Thread(target=self._run, name="queuedeck-link", daemon=True)
         self._elected = -1
         self._session: Session | None = None
@@ -72,17 +75,23 @@ class Link:
         self.hello_due = self.hello_due or hello
 
     def park(self) -> None:
-        """Before a fork: waits until the thread is at a safe point, for 5 ms at most."""
-        if self.busy.acquire(timeout=PARK_S):
-            self._parked.add(threading.get_ident())
-        self.discovery.park()
+        """Before a fork: waits until its threads are at a safe point, for 5 ms at most each."""
+        held = self._parked[threading.get_ident()] = []
+        for one in (self.busy, self.discovery.busy):
+            if one.acquire(timeout=PARK_S):
+                held.append(one)
 
     def unpark(self) -> None:
         """After a fork, in the parent."""
-        self.discovery.unpark()
-        if threading.get_ident() in self._parked:
-            self._parked.discard(threading.get_ident())
-            self.busy.release()
+        for one in self._parked.pop(threading.get_ident(), ()):
+            one.release()
+
+    def hang_up(self) -> None:
+        """In a forked child for one task: the server must see at once when the parent is gone."""
+        for one in self._session.sockets if self._session is not None else ():
+            file = _detach(one)
+            if file >= 0:
+                os.close(file)
 
     def abandon(self) -> None:
         """In a forked child, which has no such thread: closes the files that were inherited, since

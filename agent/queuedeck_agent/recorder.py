@@ -14,6 +14,7 @@ from threading import get_ident
 from types import FrameType
 
 from queuedeck_agent import forks, wire
+from queuedeck_agent.desk import Desk, Turn, Waiting, asked_elsewhere
 from queuedeck_agent.extras import TRACER, Extras
 from queuedeck_agent.guard import absorbed, contained
 from queuedeck_agent.lane import Lane
@@ -28,16 +29,6 @@ _EMIT = f"{__name__}.Recorder.emit"
 MOST_WAITING = 10_000
 """So many records unwritten means that nobody writes."""
 
-Turn = list[int]
-"""The thread that writes; empty while another one takes over."""
-Waiting = tuple[bytes, int]
-Append = Callable[[bytes], int]
-
-
-def _not_here(_: bytes) -> int:
-    """No lane, or one that has to be asked for each record."""
-    return 0
-
 
 class Recorder:
     """Where all events of this process go."""
@@ -51,16 +42,10 @@ class Recorder:
         self._sources: dict[str, bytes] = {}
         self._pid = getpid()
         self._mark = forks.new_mark()
-        self._lane: Lane | None = None
-        self._append: Append = _not_here
-        """Into the lane's newest segment, as long as anything may be written there."""
-        self._last = 0
-        """The number of the newest record in the lane, or of an older one after an exception."""
+        self._desk = Desk()
         self._loans = Loans()
-        self._waiting: deque[Waiting] = deque()
-        self._begun: tuple[Waiting, int, int] | None = None
-        """(record, last number, drops) before an append that has not ended."""
-        self._turn: dict[int, Turn] = {}
+        self.lent_to = self._loans.lent_to
+        """Right after a fork that was prepared by `lend`, in the parent."""
 
     def emit(self, event: wire.Event) -> None:
         """Records one event. Whole or not at all, whatever is raised into it.
@@ -73,22 +58,23 @@ class Recorder:
                 self.extras.before(event)
             payload = _encode(event)
             if not self._mark[0]:
-                self.abandon()  # a fork in C, which runs no hooks of Python
+                self.abandon()  # a fork in C, which runs no hooks of Python, or one for one task
+            desk = self._desk
             number = 0
             turn = [get_ident()]
-            if self._turn.setdefault(0, turn) is turn:
+            if desk.turn.setdefault(0, turn) is turn:
                 try:
-                    if not self._waiting:
-                        number = self._append(payload)
-                        self._last = number or self._last
+                    if not desk.waiting:
+                        number = desk.append(payload)
+                        desk.last = number or desk.last
                 except BaseException:
-                    self._keep((payload, KIND_OF.get(type(event), OTHER)))
+                    _keep(desk, (payload, KIND_OF.get(type(event), OTHER)))
                     raise
                 finally:
-                    self._turn.clear()
+                    desk.turn.clear()
             if not number:
-                self._waiting.append((payload, KIND_OF.get(type(event), OTHER)))
-            if self._waiting:
+                desk.waiting.append((payload, KIND_OF.get(type(event), OTHER)))
+            if desk.waiting:
                 self._write_waiting()
         except Exception as error:
             if not absorbed(error, _EMIT):
@@ -100,7 +86,7 @@ class Recorder:
             payload = _encode(event)
             if not self._mark[0]:
                 self.abandon()
-            self._waiting.append((payload, KIND_OF.get(type(event), OTHER)))
+            self._desk.waiting.append((payload, KIND_OF.get(type(event), OTHER)))
             self._write_waiting()
         except Exception as error:
             if not absorbed(error, _EMIT):
@@ -111,19 +97,23 @@ class Recorder:
         """Names a source once, before its first event: in each lane that this process takes."""
         if source.source not in self._sources:
             self._sources[source.source] = wire.encode(source)
-            if self._lane is not None:
+            if self._desk.lane is not None:
                 self.emit(source)
 
-    @contained
     def lend(self) -> None:
         """Right before a fork, in the thread that forks: the child finds a lane open and ready."""
         if self.spool.shared:
-            self._loans.offer(self._open_lane)
+            self._loans.offer(self._open_lane, self._desk)
 
-    @contained
-    def lent_to(self, child: int) -> None:
-        """Right after that fork, in the parent."""
-        self._loans.lent_to(child)
+    @property
+    def has_lent(self) -> bool:
+        """Whether children are forked for one task each."""
+        return self._loans.has_lent
+
+    @property
+    def lends(self) -> bool:
+        """Right before a fork: whether this thread has prepared it by `lend`."""
+        return self._loans.is_offered
 
     def pid(self) -> int:
         """The id of this process, without a system call for each event."""
@@ -134,74 +124,64 @@ class Recorder:
     @property
     def dropped(self) -> int:
         """Events of this process that found no room."""
-        return self._lane.dropped if self._lane is not None else 0
+        lane = self._desk.lane
+        return lane.dropped if lane is not None else 0
 
     def close(self) -> None:
         """Gives the lane back. A later event takes one again."""
-        self._append = _not_here
-        lane, self._lane = self._lane, None
+        if not self._mark[0]:
+            self.abandon()
+        desk = self._desk
+        desk.append = asked_elsewhere
+        lane, desk.lane = desk.lane, None
         if lane is not None:
             lane.close()
         self._loans.close()
 
-    def abandon(self) -> bool:
-        """In a forked child: the lane, and what still waits, are the parent's. True if a lane was
-        lent to this child: then it is one of many, and gone before the next one comes."""
-        own = self._lane
-        lane = self._lane = self._loans.taken()
-        self._append = lane.segment.append if lane is not None and lane.is_plain else _not_here
-        self._last, self._begun = 0, None
+    def abandon(self) -> None:
+        """In a forked child: the lane, and what still waits, are the parent's.
+
+        A child for one task comes here with the first that it tells. It keeps what it has of the
+        parent's, which it will not have for long: letting go would cost more.
+        """
+        own = self._desk.lane
+        lent = self._loans.taken()
+        self._desk = lent or Desk()
         self._pid = getpid()
         self._mark[0] = 1
-        self._waiting, self._turn = deque(), {}
+        if lent is not None:
+            return
         if self.extras.is_used:
             self.extras.forget()
         if self.spool.folder is None:
             self.spool.forget_memory()
         if own is not None:
             own.abandon()
-        return lane is not None
 
     def _write_waiting(self) -> None:
-        waiting = self._waiting
+        desk = self._desk
+        waiting = desk.waiting
         while waiting:
             turn = [get_ident()]
-            holder = self._turn.setdefault(0, turn)
+            holder = desk.turn.setdefault(0, turn)
             if holder is not turn:
-                if not self._took_over(holder):
+                if not _took_over(desk, holder):
                     return  # who holds the turn looks at what waits once more before it ends
                 continue
             try:
-                self._append = _not_here
-                lane = self._lane or self._take_lane()
+                desk.append = asked_elsewhere
+                lane = desk.lane or self._take_lane(desk)
                 while waiting:
                     record = waiting[0]
-                    if self._begun is None or not self._was_written(lane, record):
-                        self._begun = (record, self._last, lane.dropped)
+                    if desk.begun is None or not _was_written(desk, lane, record):
+                        desk.begun = (record, desk.last, lane.dropped)
                         append = lane.append if record[1] <= OTHER else lane.append_extra
-                        self._last = append(record[0], record[1]) or lane.last
+                        desk.last = append(record[0], record[1]) or lane.last
                     waiting.popleft()
-                    self._begun = None
-                self._append = lane.segment.append if lane.is_plain else _not_here
+                    desk.begun = None
+                desk.look_at(lane)
             finally:
-                self._turn.clear()
-
-    def _keep(self, record: Waiting) -> None:
-        """A record whose append was interrupted is written with the next one, if it was not."""
-        lane, known = self._lane, self._last
-        if lane is not None:
-            self._last = lane.last
-            if self._last != known and lane.ends_with(record[0]):
-                return
-        self._waiting.append(record)
-
-    def _was_written(self, lane: Lane, record: Waiting) -> bool:
-        """Whether the append of this record, which the host interrupted, had come to its end."""
-        if self._begun is None or self._begun[0] is not record:
-            return False
-        _, last, dropped = self._begun
-        self._last = lane.last
-        return lane.dropped != dropped or (self._last != last and lane.ends_with(record[0]))
+                desk.turn.clear()
 
     def _open_lane(self) -> Lane:
         lane = self.spool.take_lane()
@@ -209,26 +189,46 @@ class Recorder:
             lane.append(payload, 0)
         return lane
 
-    def _take_lane(self) -> Lane:
+    def _take_lane(self, desk: Desk) -> Lane:
         lane = self._open_lane()
-        self._last, self._lane = lane.last, lane
+        desk.last, desk.lane = lane.last, lane
         if not self.spool.shared and self._on_private_memory is not None:
             self._on_private_memory()
         return lane
 
-    def _took_over(self, holder: Turn) -> bool:
-        """Ends a turn that was left behind; only one thread succeeds."""
-        if len(self._waiting) > MOST_WAITING:
-            self._turn = {}
-            return True
-        try:
-            if _is_writing(holder[0]):
-                return False
-            holder.pop()
-        except IndexError:
-            return False
-        self._turn.clear()
+
+def _keep(desk: Desk, record: Waiting) -> None:
+    """A record whose append was interrupted is written with the next one, if it was not."""
+    lane, known = desk.lane, desk.last
+    if lane is not None:
+        desk.last = lane.last
+        if desk.last != known and lane.ends_with(record[0]):
+            return
+    desk.waiting.append(record)
+
+
+def _was_written(desk: Desk, lane: Lane, record: Waiting) -> bool:
+    """Whether the append of this record, which the host interrupted, had come to its end."""
+    if desk.begun is None or desk.begun[0] is not record:
+        return False
+    _, last, dropped = desk.begun
+    desk.last = lane.last
+    return lane.dropped != dropped or (desk.last != last and lane.ends_with(record[0]))
+
+
+def _took_over(desk: Desk, holder: Turn) -> bool:
+    """Ends a turn that was left behind; only one thread succeeds."""
+    if len(desk.waiting) > MOST_WAITING:
+        desk.turn = {}
         return True
+    try:
+        if _is_writing(holder[0]):
+            return False
+        holder.pop()
+    except IndexError:
+        return False
+    desk.turn.clear()
+    return True
 
 
 def _is_writing(thread: int) -> bool:

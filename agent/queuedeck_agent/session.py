@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from queuedeck_agent.link import Link
 
 TICK_S = 0.2
+FORKING_TICK_S = 0.5
+"""Where each task has a process of its own: after a fork all that a turn touches is copied anew."""
 HEARTBEAT_S = 10.0
 FIRST_BEAT_S = 2.0
 """Pages show the numbers of a heartbeat: a new worker has some soon."""
@@ -78,7 +80,7 @@ class Session:
         while self._link.may_go_on and not self._said_goodbye:
             now = time.monotonic()
             if now >= tick:
-                tick = now + TICK_S
+                tick = now + (FORKING_TICK_S if self._agent.recorder.has_lent else TICK_S)
                 with self._link.busy:
                     self._on_tick(now)
             message = self._receive(max(0.0, tick - time.monotonic()))

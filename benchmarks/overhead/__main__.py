@@ -28,6 +28,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="queuedeck-bench-") as name:
         folder = Path(name)
         load = os.getloadavg()[0]
+        runs.compile_all(folder)
         with serving.server(folder, options.server) as served:
             which = (options.engine, options.tasks, options.slots, options.producer, folder)
             found = _measured(Plan(served, *which), options)

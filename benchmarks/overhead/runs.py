@@ -114,10 +114,24 @@ def _start(
         )
 
 
+def compile_all(folder: Path) -> None:
+    """Makes the bytecode of our own modules, as an installation does: a worker that has to compile
+    them keeps more memory, which each fork pays for."""
+    here = Path(__file__).parents[2]
+    places = [str(here / name) for name in ("agent", "benchmarks")]
+    command = [sys.executable, "-m", "compileall", "-q", *places]
+    subprocess.run(command, env=_with_bytecode(folder), check=True)
+
+
+def _with_bytecode(folder: Path) -> dict[str, str]:
+    kept = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
+    return {**kept, "PYTHONPYCACHEPREFIX": str(folder / "bytecode")}
+
+
 def _environment(plan: Plan, folder: Path, dsn: str, inside: bool) -> dict[str, str]:
     marks = (WARM_UP_TASKS, WARM_UP_TASKS + plan.tasks)
     return {
-        **os.environ,
+        **_with_bytecode(plan.folder),
         "QUEUEDECK_DSN": dsn,
         "QUEUEDECK_SPOOL": str(folder / "spool"),
         "BENCH_FOLDER": str(folder),

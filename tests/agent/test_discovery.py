@@ -18,6 +18,7 @@ from queuedeck_agent import wire
 from queuedeck_agent.agent import Agent
 from queuedeck_agent.discovery import Discovery
 from queuedeck_agent.engines.rq.adapter import RqEngine
+from queuedeck_agent.link import Link
 
 MakeAgent = Callable[..., Agent]
 
@@ -131,14 +132,19 @@ def test_reader_is_opened_again_after_an_error(
 def test_fork_waits_only_a_moment_for_a_slow_broker(
     agent: Agent, queue: Queue, discovery: Discovery
 ) -> None:
+    link = Link(agent)
+    link.discovery = discovery
     discovery.observe(order(agent, queue.name))
     snapshots(discovery)
-    with discovery._busy:
-        discovery.park()
-        assert discovery._parked == set()
-    discovery.park()
-    assert discovery._parked == {threading.get_ident()}
-    discovery.unpark()
+    with discovery.busy:
+        link.park()
+        assert link._parked == {threading.get_ident(): [link.busy]}
+        link.unpark()
+    link.park()
+    assert link._parked == {threading.get_ident(): [link.busy, discovery.busy]}
+    assert discovery.busy.locked()
+    link.unpark()
+    assert not link._parked
     snapshots(discovery)
 
 

@@ -154,7 +154,7 @@ def test_a_flood_of_extras_leaves_room_for_states(make_agent: MakeAgent, events:
         at = time.time_ns() // 1_000
         line = wire.LogLine(at, 30, "app", text)
         recorder.emit_extra(wire.TaskLogged(at, *HERE, number + 1, (line,)))
-        recorder._lane._extras_at = 0.0  # pyright: ignore[reportPrivateUsage, reportOptionalMemberAccess]
+        recorder._desk.lane._extras_at = 0.0  # pyright: ignore[reportPrivateUsage, reportOptionalMemberAccess]
     dropped = recorder.dropped
     assert dropped > 0
     for number in range(2_000):

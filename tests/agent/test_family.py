@@ -83,6 +83,7 @@ def test_children_ship_through_their_parent(edge: FarEdge, spawn: Spawn) -> None
 def test_child_holds_nothing_open_of_the_link(
     edge: FarEdge, make_agent: MakeAgent, lent: bool
 ) -> None:
+    """A child for one task keeps locks and memory, which end with it: to let go would cost more."""
     agent = make_agent()
     agent.start_link("worker")
     agent.recorder.emit(started("a"))
@@ -97,8 +98,10 @@ def test_child_holds_nothing_open_of_the_link(
     reading, writing = os.pipe()
     child = os.fork()
     if child == 0:
-        mapped = [] if lent else _mapped_segments()  # the one that was lent is the child's
-        os.write(writing, repr([*held & _open_files(), *mapped]).encode())
+        kept = [*held & _open_files(), *_mapped_segments()]
+        if lent:
+            kept = [one for one in kept if one.startswith("socket:")]
+        os.write(writing, repr(kept).encode())
         os._exit(0)
     os.close(writing)
     agent.recorder.lent_to(child)
@@ -108,6 +111,32 @@ def test_child_holds_nothing_open_of_the_link(
     agent.recorder.emit(started("b"))
     wait_until(lambda: len(edge.received) == 2)
     assert len(edge.requests) == 1, "the parent's connection is as it was"
+
+
+@pytest.mark.filterwarnings("ignore:.*multi-threaded.*:DeprecationWarning")
+def test_child_for_one_task_does_not_wait_for_its_parents_link_when_it_forks(
+    edge: FarEdge, make_agent: MakeAgent
+) -> None:
+    """The link was held for the fork of the child, where nobody lets it go again."""
+    agent = make_agent()
+    agent.start_link("worker")
+    wait_until(lambda: bool(edge.welcomed))
+    link = agent._link
+    assert link is not None
+    agent.recorder.lend()
+    child = os.fork()
+    if child == 0:
+        waited: list[str] = []
+        link.park = lambda: waited.append("parked")  # type: ignore[method-assign]
+        link.unpark = lambda: waited.append("let go")  # type: ignore[method-assign]
+        if (grandchild := os.fork()) == 0:
+            os._exit(0)
+        os.waitpid(grandchild, 0)
+        os._exit(len(waited))
+    agent.recorder.lent_to(child)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    agent.recorder.emit(started("a"))
+    wait_until(lambda: len(edge.received) == 1)
 
 
 def _of_the_link(agent: Agent) -> set[str]:

@@ -25,10 +25,13 @@ class Family:
         self.recorder = Recorder(spool)
         forks.follow(self)
 
-    def before_fork(self) -> None: ...
+    def before_fork(self) -> None:
+        self.lends = self.recorder.lends
+
     def after_fork_in_parent(self) -> None: ...
     def after_fork_in_child(self) -> None:
-        self.recorder.abandon()
+        if not self.lends:
+            self.recorder.abandon()
 
     def fork(self, work: Callable[[], None], lend: bool = True) -> int:
         """A child that works and leaves by `os._exit`; its pid, to be waited for."""
@@ -196,3 +199,27 @@ def test_lane_is_free_for_others_once_the_parent_has_closed(family: Family, tmp_
     taken = Spool("e" * 32, tmp_path, 64 << 20).take_lane()
     assert [taken.id] == family.spool.lane_ids()
     taken.close()
+
+
+def test_grandchild_of_a_child_that_has_told_nothing_writes_elsewhere(family: Family) -> None:
+    def fork_again() -> None:
+        os.waitpid(family.fork(lambda: family.emit("grandchild"), lend=False), 0)
+        family.emit("child")
+
+    os.waitpid(family.fork(fork_again), 0)
+    assert sorted(family.recorded().values()) == [["child"], ["grandchild"]]
+
+
+def test_child_for_one_task_drops_what_waits_in_its_parent(family: Family) -> None:
+    """The parent's records are the parent's, also those that had found no turn yet."""
+    desk = family.recorder._desk
+    desk.waiting.append((wire.encode(started("parent")), 0))
+    os.waitpid(family.fork(lambda: family.emit("child")), 0)
+    family.emit("parent again")
+    assert sorted(family.recorded().values()) == [["child"], ["parent", "parent again"]]
+
+
+def test_child_for_one_task_that_closes_leaves_the_lane_to_the_next(family: Family) -> None:
+    os.waitpid(family.fork(family.recorder.close), 0)
+    os.waitpid(family.fork(lambda: family.emit("next")), 0)
+    assert list(family.recorded().values()) == [["next"]]

@@ -164,8 +164,8 @@ def test_exception_at_any_point_of_the_hook_reaches_the_task(
 
 
 def _fill_segment(recorder: Recorder) -> None:
-    assert recorder._lane is not None
-    segment = recorder._lane.segment
+    assert recorder._desk.lane is not None
+    segment = recorder._desk.lane.segment
     segment.limit = segment.end + 8
 
 

@@ -116,8 +116,8 @@ def test_bit_flips_in_the_last_records_cost_what_follows_and_are_counted(
     ends: list[int] = []
     for number in range(20):
         recorder.emit(started(str(number)))
-        assert recorder._lane is not None
-        ends.append(recorder._lane.segment.end)
+        assert recorder._desk.lane is not None
+        ends.append(recorder._desk.lane.segment.end)
     recorder.close()
     (path,) = tmp_path.rglob("*.seg")
     whole = path.read_bytes()
@@ -392,7 +392,7 @@ def test_file_size_limit_falls_back_to_memory(edge: FarEdge, tmp_path: Path) -> 
         logging.disable()
         recorder = Recorder(open_spool(edge.config(tmp_path / "spool"), FAMILY))
         recorder.emit(started("1"))
-        os._exit(0 if recorder.spool.kind == "memory" and recorder._lane is not None else 1)
+        os._exit(0 if recorder.spool.kind == "memory" and recorder._desk.lane is not None else 1)
     assert os.waitpid(pid, 0)[1] == 0
 
 

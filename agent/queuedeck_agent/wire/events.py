@@ -91,6 +91,7 @@ class TaskStarted(TaskEvent, frozen=True, array_like=True, tag="task-started"):
     release: str = ""
     eta_us: int = 0
     pid: int = 0
+    """The process that runs it; the one that watches over it where each task has its own."""
 
 
 class TaskSucceeded(TaskEvent, frozen=True, array_like=True, tag="task-succeeded"):

@@ -36,6 +36,8 @@ class Boot:
         self._lock = threading.Lock()
         self.patches = Patches()
         self.engine: RqEngine | None = None
+        self.awaits: Any = None
+        """In a horse: the job that it was forked for, when its parent has told that it begins."""
 
     def connect(self) -> None:
         """After the import of `rq.worker`, by which all that is patched is there."""

@@ -40,6 +40,8 @@ class PublishHooks:
         self.current: rq_stamp.Stamp | None = None
         """The job that runs in this process now: parent of all that it enqueues."""
         self.current_id = ""
+        self.forks_in = 0
+        """The process that sets `current` for the horses that it forks, and runs nothing itself."""
         self.held: list[Say] | None = None
         """While a job is being ended: what it led to is told after its outcome."""
         self.serializer: Any = None
@@ -185,9 +187,11 @@ class PublishHooks:
         if old is not None:
             return old.parent, old.root
         depends_on = vars(job).get("_dependency_ids")
-        parent = depends_on[0] if depends_on else self.current_id
-        if parent == self.current_id and self.current is not None:
-            root = self.current.root or parent
+        current = self.current if self.forks_in != os.getpid() else None
+        current_id = self.current_id if current is not None else ""
+        parent = depends_on[0] if depends_on else current_id
+        if current is not None and parent == current_id:
+            root = current.root or parent
         else:
             root = self._roots.get(parent, parent)
         root = root or job.id

@@ -5,13 +5,12 @@ A horse leaves by `os._exit`, so whatever it has to tell is in its lane before t
 """
 
 import datetime
+import os
 import sys
 import time
-from os import getpid
 from typing import Any
 
 import msgspec
-from msgspec.structs import force_setattr
 
 from queuedeck_agent import capture, wire
 from queuedeck_agent.engines.rq import stamp as rq_stamp
@@ -20,9 +19,12 @@ from queuedeck_agent.engines.rq.publish import PublishHooks, attempt_of, name_of
 from queuedeck_agent.extras import Here
 from queuedeck_agent.guard import absorbed, contained
 from queuedeck_agent.overrides import are_given, hidden_in
+from queuedeck_agent.wire import TaskSucceeded
 
+_STAMP = rq_stamp.ON_JOB
 _SECOND_US = 1_000_000
 _MICROSECOND = datetime.timedelta(microseconds=1)
+_result = capture.result
 _clock_ns = time.time_ns
 _PATIENCE_S = 60
 """RQ's parent kills a horse that is so much over its time limit."""
@@ -43,8 +45,6 @@ class Run(msgspec.Struct, eq=False):
     about: tuple[str, str, int]
     """(source, job id, attempt)."""
     stamp: rq_stamp.Stamp
-    start: wire.TaskStarted | None = None
-    """Made by the parent for its horse, which fills in what only itself knows."""
     told: bool = False
     success: wire.TaskSucceeded | None = None
     """What is told once RQ has written it down."""
@@ -74,43 +74,43 @@ class RunHooks:
         return Here(*run.about) if run is not None else None
 
     @contained
-    def forks(self, worker: Any, job: Any, queue: Any) -> None:
-        """A horse is about to be forked for the job. What can be made for it is made here: in a
-        fresh process, each function takes ten pages of memory that have to be copied first."""
+    def forks(self, worker: Any, job: Any, queue: Any) -> bool:
+        """A horse is about to be forked for the job. What can be told for it is told here: after a
+        fork each function takes ten pages of memory that have to be copied first, in both
+        processes, as long as both are there. Returns whether nothing is left to tell before it
+        runs."""
         self.recorder.lend()
         if self._horse is None:
             self._horse = Horse()
         self._horse.forks()
         stamp = rq_stamp.get(job)
         if stamp is None or stamp.ended or not stamp.name or not self._knows_all(stamp):
-            return  # the job has to be deserialised first: that is the horse's
+            return False  # the job has to be deserialised first: that is the horse's
         run = self._run_of(worker, job, queue, stamp)
-        run.start = self._start_of(run)
+        run.told = True
+        publishing = self.publishing
+        publishing.forks_in = os.getpid()
+        publishing.current, publishing.current_id = stamp, job.id
         self.run = run
+        self.emit(self._start_of(run))
+        return True
 
     def forked(self, horse: int) -> None:
-        """In the parent: the job runs in that process."""
+        """In the parent: the job runs in that process, or nowhere if it is 0."""
         self.run = None
         self.recorder.lent_to(horse)
 
     def begins(self, worker: Any, job: Any, queue: Any) -> None:
         """The worker is about to run a job, in this process."""
         try:
-            run = self.run
-            if run is None or run.job is not job:
-                stamp: rq_stamp.Stamp | None = vars(job).get(rq_stamp.ON_JOB)
-                if stamp is None or stamp.ended:
-                    stamp = _stamp_of_another_run(job, stamp)
-                    rq_stamp.put(job, stamp)
-                run = self.run = self._run_of(worker, job, queue, stamp)
+            stamp: rq_stamp.Stamp | None = vars(job).get(rq_stamp.ON_JOB)
+            if stamp is None or stamp.ended:
+                stamp = _stamp_of_another_run(job, stamp)
+                rq_stamp.put(job, stamp)
+            run = self.run = self._run_of(worker, job, queue, stamp)
             publishing = self.publishing
             publishing.current, publishing.current_id = run.stamp, run.about[1]
-            if run.start is not None:
-                force_setattr(run.start, "at_us", _clock_ns() // 1_000)
-                force_setattr(run.start, "pid", getpid())
-                run.told = True
-                self.emit(run.start)
-            elif self._knows_all(run.stamp):
+            if self._knows_all(run.stamp):
                 run.told = True
                 self.emit(self._start_of(run))
         except Exception as error:
@@ -130,9 +130,7 @@ class RunHooks:
         self.run = None
         publishing = self.publishing
         publishing.current, publishing.current_id = None, ""
-        if publishing.held:
-            publishing.release()
-        publishing.held = None
+        publishing.release()
 
     def may_end(self, job: Any) -> None:
         """RQ is about to write down that it went well; what follows from it is told after.
@@ -141,7 +139,7 @@ class RunHooks:
         """
         try:
             fields = vars(job)
-            stamp: rq_stamp.Stamp | None = fields.get(rq_stamp.ON_JOB)
+            stamp: rq_stamp.Stamp | None = fields.get(_STAMP)
             if stamp is None:
                 self._mark_ended(job)
             else:
@@ -155,8 +153,8 @@ class RunHooks:
             shown = b""
             if self.shows_results:
                 value = fields.get("_result")
-                shown = self._shown(run, value) if are_given() else capture.result(value)
-            run.success = wire.TaskSucceeded(
+                shown = self._shown(run, value) if are_given() else _result(value)
+            run.success = TaskSucceeded(
                 _clock_ns() // 1_000,
                 *run.about,
                 max(0, _took_us(job)),
@@ -173,6 +171,12 @@ class RunHooks:
         run = self.run
         if run is not None and run.success is not None:
             self.emit(run.success)
+        if self._horse is not None:
+            self._horse.told()
+        publishing = self.publishing
+        if publishing.held:
+            publishing.release()
+        publishing.held = None
 
     @contained
     def asks_again(self, worker: Any, job: Any, retry: Any) -> None:
@@ -180,6 +184,8 @@ class RunHooks:
         run = self.run
         if run is None:
             return
+        if self._horse is not None:
+            self._horse.told()
         self._tell_start_late()
         at_us = time.time_ns() // 1_000
         tried = job.number_of_retries or 0
@@ -229,6 +235,7 @@ class RunHooks:
             self.emit(
                 wire.TaskFailed(*about, kind, message, trace, took, reason, name, worker.name)
             )
+        self.publishing.release()
 
     @contained
     def horse_died(self, job: Any) -> None:

@@ -241,11 +241,15 @@ class Steps:
             hooks = self._boot.running(worker)
             if hooks is None:
                 return original(worker, job, queue, *args, **kwargs)
-            hooks.forks(worker, job, queue)
+            self._boot.awaits = job if hooks.forks(worker, job, queue) else None
+            horse = 0
             try:
-                return original(worker, job, queue, *args, **kwargs)
+                result = original(worker, job, queue, *args, **kwargs)
+                horse = worker.horse_pid
             finally:
-                hooks.forked(worker.horse_pid)
+                self._boot.awaits = None
+                hooks.forked(horse)
+            return result
 
         return fork_work_horse
 
@@ -266,8 +270,12 @@ class Steps:
         return monitor_work_horse
 
     def _performs(self, original: Method) -> Method:
+        boot = self._boot
+
         def perform_job(worker: Any, job: Any, queue: Any, *args: Any, **kwargs: Any) -> Any:
-            hooks = self._boot.running(worker)
+            if boot.awaits is job:  # the parent of this horse has done all that there is to do
+                return original(worker, job, queue, *args, **kwargs)
+            hooks = boot.running(worker)
             if hooks is None:
                 return original(worker, job, queue, *args, **kwargs)
             hooks.begins(worker, job, queue)
@@ -282,9 +290,11 @@ class Steps:
         """A property by which RQ imports the function, right before the call: only now the names
         of its parameters are known. No frame of ours is on the stack while the function runs."""
 
+        boot = self._boot
+
         def func(job: Any) -> Any:
             found = original(job)
-            hooks = self._boot.engine.runs if self._boot.engine is not None else None
+            hooks = boot.engine.runs if boot.awaits is not job and boot.engine is not None else None
             if hooks is not None:
                 hooks.calls(job)
             return found
