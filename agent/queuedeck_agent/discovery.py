@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Looks at the queues of the sources that the server asked for, on a thread of its own.
+"""Looks at the queues of the sources that the server asked for, on a thread for each round.
 
 The engine's `queues.py` has the connection and the questions: a few that cost the same however
 much waits. What it found waits here for the link's thread, which alone sends. Nothing is spooled:
@@ -73,53 +73,60 @@ class Discovery:
     def __init__(self, agent: "Agent") -> None:
         self._agent = agent
         self._order: wire.Observe | None = None
-        self._changed = threading.Event()
-        self._stopping = False
+        self._next_round = 0.0
         self._found: deque[wire.QueueSnapshot] = deque(maxlen=4 * MOST_SOURCES)
         self._looks: dict[str, _Look] = {}
         self._thread: threading.Thread | None = None
         self.busy = threading.Lock()
-        """Held whenever the thread is not waiting; a fork waits a moment for it."""
+        """Held while the thread looks; a fork waits a moment for it."""
 
     def observe(self, order: wire.Observe | None) -> None:
         """Takes the place of what was asked before; None when the connection is gone."""
         self._order = order if order is not None and order.sources else None
         self._found.clear()
-        self._changed.set()
-        if self._order is not None and self._thread is None:
-            self._thread = threading.Thread(target=self._run, name="queuedeck-queues", daemon=True)
-            self._thread.start()
+        self._next_round = 0.0
+        self._go_round()
 
     def take(self) -> "list[wire.QueueSnapshot]":
-        """What was found since the last time."""
+        """What was found since the last time. To be called often: it begins the rounds."""
+        self._go_round()
         found: list[wire.QueueSnapshot] = []
         while self._found:
             found.append(self._found.popleft())
         return found
 
     def stop(self) -> None:
-        """Ends the thread at its next step, without waiting for a broker."""
-        self._stopping = True
-        self._changed.set()
+        """Closes its connections, without waiting for a broker."""
+        self.observe(None)
+
+    def _go_round(self) -> None:
+        """Starts a thread when it is time. It does not wait for the next round, since Python tidies
+        up after each thread in each child that is forked."""
+        now, order = time.monotonic(), self._order
+        if now < self._next_round or (order is None and not self._looks):
+            return
+        if self._thread is None or not self._thread.is_alive():
+            self._next_round = now + (_between(order.every_s) if order is not None else 0.0)
+            self._thread = threading.Thread(target=self._run, name="queuedeck-queues", daemon=True)
+            self._thread.start()
 
     def _run(self) -> None:
-        while not self._stopping:
+        """Another round at once where something else was asked meanwhile."""
+        while True:
             order = self._order
-            if order is None:
-                self._close_others(())
-                self._changed.wait()
-                self._changed.clear()
-                continue
-            sources = order.sources[:MOST_SOURCES]
-            for watch in sources:
-                if self._stopping or self._order is not order:
-                    break
-                with self.busy:
-                    self._look(watch, order)
-            self._close_others(tuple(watch.source for watch in sources))
-            self._changed.wait(_between(order.every_s))
-            self._changed.clear()
-        self._close_others(())
+            self._round(order)
+            if self._order is order:
+                return
+
+    def _round(self, order: wire.Observe | None) -> None:
+        watches: tuple[wire.Watch, ...] = ()
+        if order is not None:
+            watches = order.sources[:MOST_SOURCES]
+            for watch in watches:
+                if self._order is order:
+                    with self.busy:
+                        self._look(watch, order)
+        self._close_others(tuple(watch.source for watch in watches))
 
     def _look(self, watch: wire.Watch, order: wire.Observe) -> None:
         look = self._looks.setdefault(watch.source, _Look())

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: AGPL-3.0-only
-"""Counting for the server: on a thread of its own, only while it is asked, gently when it fails."""
+"""Counting for the server: on threads of its own, only while it is asked, gently when it fails."""
 
 import threading
 import time
@@ -92,6 +92,20 @@ def test_nothing_is_counted_and_no_connection_kept_when_nobody_asks(
     discovery.observe(None)
     eventually(lambda: not discovery._looks)
     assert discovery.take() == []
+    eventually(lambda: threading.active_count() == before)
+
+
+def test_no_thread_waits_between_two_rounds(
+    agent: Agent, queue: Queue, discovery: Discovery
+) -> None:
+    before = threading.active_count()
+    discovery.observe(order(agent, queue.name, every_s=60))
+    snapshots(discovery)
+    eventually(lambda: threading.active_count() == before)
+    assert discovery.take() == []
+    assert threading.active_count() == before
+    (look,) = discovery._looks.values()
+    assert look.reader is not None, "the connection is kept for the next round"
 
 
 def test_broker_that_does_not_answer_is_asked_more_and_more_rarely(
@@ -107,7 +121,7 @@ def test_broker_that_does_not_answer_is_asked_more_and_more_rarely(
         assert found.queues == ()
         assert "ConnectionError" in found.trouble
         (look,) = discovery._looks.values()
-        eventually(lambda: look.failed == 2)
+        eventually(lambda: (discovery.take(), look.failed)[1] == 2)
         assert look.not_before > time.monotonic() + 2
         assert look.reader is None
     finally:

@@ -25,6 +25,7 @@ _STAMP = rq_stamp.ON_JOB
 _SECOND_US = 1_000_000
 _MICROSECOND = datetime.timedelta(microseconds=1)
 _result = capture.result
+_NONE = capture.result(None)
 _clock_ns = time.time_ns
 _PATIENCE_S = 60
 """RQ's parent kills a horse that is so much over its time limit."""
@@ -136,6 +137,7 @@ class RunHooks:
         """RQ is about to write down that it went well; what follows from it is told after.
 
         The event is made now: after RQ has waited for Redis, the same lines cost twice as much.
+        Long, because in a horse each further function costs 20 us.
         """
         try:
             fields = vars(job)
@@ -153,7 +155,10 @@ class RunHooks:
             shown = b""
             if self.shows_results:
                 value = fields.get("_result")
-                shown = self._shown(run, value) if are_given() else _result(value)
+                if are_given():
+                    shown = self._shown(run, value)
+                else:
+                    shown = _NONE if value is None else _result(value)
             run.success = TaskSucceeded(
                 _clock_ns() // 1_000,
                 *run.about,
