@@ -5,6 +5,7 @@ import os
 import shutil
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -223,3 +224,22 @@ def test_child_for_one_task_that_closes_leaves_the_lane_to_the_next(family: Fami
     os.waitpid(family.fork(family.recorder.close), 0)
     os.waitpid(family.fork(lambda: family.emit("next")), 0)
     assert list(family.recorded().values()) == [["next"]]
+
+
+def test_child_whose_parent_is_gone_writes_into_a_lane_of_its_own(family: Family) -> None:
+    def lend_and_die() -> None:
+        parent = os.getpid()
+
+        def outlive() -> None:
+            while os.getppid() == parent:
+                time.sleep(0.01)
+            family.emit("orphan")
+
+        family.fork(outlive)
+        os.kill(parent, signal.SIGKILL)
+
+    os.waitpid(family.fork(lend_and_die, lend=False), 0)
+    until = time.monotonic() + 10
+    while not family.recorded() and time.monotonic() < until:
+        time.sleep(0.05)
+    assert list(family.recorded().values()) == [["orphan"]]
