@@ -84,6 +84,19 @@ def test_horse_killed_before_its_first_line_is_lost(worker: RqHarness) -> None:
     assert worker.kinds(job.id) == {("TaskLost", 1)}
 
 
+def test_worker_tells_that_a_job_begins_before_it_forks(worker: RqHarness) -> None:
+    """Where the sender has captured the arguments, the horse is not needed for it."""
+    job_id = worker.attached(
+        "print(t.send(t.tasks.QUEUE, 'tests.support.rq_deadly.work', (), {'n': 1}).id)"
+    )
+    lost = worker.event(wire.TaskLost, job_id)
+    assert worker.kinds(job_id) == {("TaskPublished", 1), ("TaskStarted", 1), ("TaskLost", 1)}
+    start = worker.event(wire.TaskStarted, job_id)
+    assert start.at_us < lost.at_us
+    assert worker.process is not None
+    assert start.pid == worker.process.pid
+
+
 def test_damaged_job_has_failed(worker: RqHarness) -> None:
     queue = queue_of(worker)
     job = queue.enqueue_in(timedelta(seconds=1), ADD, 1, 1)
